@@ -1,0 +1,1 @@
+"""A cashback platform: what is not business."""

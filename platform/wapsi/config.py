@@ -1,0 +1,110 @@
+"""Settings of every process, read from the environment (prefix `WAPSI_`) or from files in `WAPSI_SECRETS_DIR`."""
+
+import os
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """One field a setting; its environment name is the field's in upper case behind `WAPSI_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WAPSI_", secrets_dir=os.environ.get("WAPSI_SECRETS_DIR") or None, extra="ignore"
+    )
+
+    environment: Environment = Environment.DEVELOPMENT
+    public_url: str = Field("http://127.0.0.1:8000", description="Where customers reach the API; in click links.")
+
+    database_url: str = Field(description="postgresql+asyncpg://… as the application's role.")
+    database_read_url: str | None = Field(None, description="A replica for reads; default: database_url.")
+    database_migration_url: str | None = Field(None, description="As the schema's owner; default: database_url.")
+    database_pool_size: int = Field(8, ge=1, le=200, description="Connections one process holds, a pool.")
+    database_pool_timeout_s: int = Field(5, ge=1)
+    database_processes: int = Field(
+        6,
+        ge=1,
+        description="Processes of all roles that share the server; checked against its max_connections.",
+    )
+    database_through_pgbouncer: bool = Field(False, description="Transaction pooling: no statement caches.")
+
+    queue_url: str = Field("redis://127.0.0.1:6379/0", description="Any Redis 7 or Valkey; redis:// or unix://.")
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8000, ge=0, le=65535)
+    http_body_limit_bytes: int = Field(1_048_576, ge=1024)
+    feed_upload_limit_bytes: int = Field(1_073_741_824, ge=1024)
+    cors_origins: list[str] = []
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = Field(50051, ge=0, le=65535)
+    grpc_reflection: bool | None = Field(None, description="Default: on, but in production off.")
+    shutdown_grace_s: float = Field(4.0, gt=0)
+
+    secret_key: SecretStr = Field(description="At least 32 characters: HMACs of tokens and fingerprints.")
+    signing_key: SecretStr = Field(description="Ed25519 seed, 32 bytes in base64: signs tokens and receipts.")
+    access_token_ttl_s: int = Field(900, ge=60)
+    refresh_token_ttl_s: int = Field(30 * 86400, ge=3600)
+
+    worker_threads: int = Field(4, ge=1, le=64)
+    sync_shrink_limit_percent: int = Field(
+        30, ge=0, le=100, description="A FULL sync that would withdraw more than this share is quarantined."
+    )
+
+    heartbeat_file: Path | None = Field(None, description="Touched by the worker and the scheduler while they run.")
+
+    log_level: str = "INFO"
+    log_json: bool = True
+
+    @field_validator("database_url", "database_read_url", "database_migration_url")
+    @classmethod
+    def _must_be_asyncpg(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("postgresql+asyncpg://"):
+            raise ValueError("must begin with postgresql+asyncpg://")
+        return value
+
+    @field_validator("queue_url")
+    @classmethod
+    def _must_be_redis(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _must_be_long(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return value
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Self:
+        if self.environment is Environment.PRODUCTION and self.public_url.startswith("http://"):
+            raise ValueError("public_url must begin with https:// in production")
+        return self
+
+    @property
+    def reflection_enabled(self) -> bool:
+        if self.grpc_reflection is not None:
+            return self.grpc_reflection
+        return self.environment is not Environment.PRODUCTION
+
+    @property
+    def migration_url(self) -> str:
+        return self.database_migration_url or self.database_url
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The process's settings. Raises pydantic.ValidationError; the CLI and `wapsi doctor` put it in words."""
+    return Settings()

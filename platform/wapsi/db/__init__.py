@@ -1,0 +1,5 @@
+from wapsi.db.base import Base, metadata
+from wapsi.db.engine import Database
+from wapsi.db.sessions import ReadSession, WriteSession
+
+__all__ = ["Base", "Database", "ReadSession", "WriteSession", "metadata"]

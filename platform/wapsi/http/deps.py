@@ -1,0 +1,90 @@
+"""What routers declare: the permission a route needs, the session it works in, and the runtime."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from wapsi.db import ReadSession, WriteSession
+from wapsi.runtime import Runtime
+from wapsi.security.permissions import Permission
+from wapsi.security.principal import Principal, bearer_of
+
+# Only for OpenAPI's "Authorize"; the header is read by us, so that REST and gRPC fail in the same words.
+_bearer_scheme = HTTPBearer(auto_error=False, description="An access token, or a producer key (wpk_…).")
+
+
+def get_runtime(request: Request) -> Runtime:
+    return cast("Runtime", request.app.state.runtime)
+
+
+async def _write_session(runtime: Annotated[Runtime, Depends(get_runtime)]) -> AsyncIterator[WriteSession]:
+    async with runtime.db.write() as session:
+        yield session
+
+
+async def _read_session(runtime: Annotated[Runtime, Depends(get_runtime)]) -> AsyncIterator[ReadSession]:
+    async with runtime.db.read() as session:
+        yield session
+
+
+class _Requires:
+    """A dependency that authenticates the caller and checks one permission."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request, _scheme: Annotated[Any, Depends(_bearer_scheme)] = None) -> Principal:
+        bearer = bearer_of(request.headers.get("authorization"))
+        principal = await get_runtime(request).authenticator.authenticate(bearer)
+        principal.require(self.permission)
+        return principal
+
+
+def requires(permission: Permission) -> Any:
+    """`principal: Annotated[Principal, requires(Permission.X)]`"""
+    return Depends(_Requires(permission))
+
+
+async def public() -> None:
+    """Marks a route that anyone may call: `dependencies=[Depends(public)]`."""
+
+
+RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+# scope="function": the transaction commits before the answer is sent, so a 201 is never a lie.
+WriteDep = Annotated[WriteSession, Depends(_write_session, scope="function")]
+ReadDep = Annotated[ReadSession, Depends(_read_session, scope="function")]
+PublicDep = Depends(public)
+
+
+class UndeclaredRoute(Exception):
+    """A route that neither names a permission nor says that it is public."""
+
+
+def declared_permission(route: APIRoute) -> Permission | None:
+    """The permission a route needs, None where it is public. Raises UndeclaredRoute."""
+    calls = [dependant.call for dependant in _flatten(route.dependant)]
+    for call in calls:
+        if isinstance(call, _Requires):
+            return call.permission
+    if public in calls:
+        return None
+    raise UndeclaredRoute(
+        f"{sorted(route.methods or ())} {route.path} declares no permission: add requires(…) or PublicDep."
+    )
+
+
+def check_permissions_declared(app: FastAPI) -> None:
+    """Fails closed: called when the app is built."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            declared_permission(route)
+
+
+def _flatten(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for child in dependant.dependencies:
+        yield from _flatten(child)

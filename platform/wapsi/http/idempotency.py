@@ -1,0 +1,145 @@
+"""Idempotency-Key: a repeated POST is answered with the first one's answer and changes nothing.
+
+The key, a fingerprint of the request and the answer are stored in the transaction that did the work, so neither
+exists without the other. While one request runs, its advisory lock makes a second one with the same key a 409.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from fastapi import Depends, Header, Request
+from pydantic import BaseModel
+from sqlalchemy import LargeBinary, PrimaryKeyConstraint, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, mapped_column
+from starlette.responses import Response
+
+from wapsi.db import Base, WriteSession
+from wapsi.db.base import CreatedAt
+from wapsi.errors import Category, Conflict, DomainError, Invalid
+from wapsi.http.deps import WriteDep, get_runtime
+from wapsi.security.principal import bearer_of
+
+MAX_KEY_LENGTH = 200
+
+
+class IdempotencyKeyMissing(DomainError):
+    category: ClassVar[Category] = Category.MISSING_HEADER
+    reason = "IDEMPOTENCY_KEY_MISSING"
+
+
+class IdempotencyKeyReused(Invalid):
+    reason = "IDEMPOTENCY_KEY_REUSED"
+
+
+class IdempotencyInFlight(Conflict):
+    reason = "IDEMPOTENCY_IN_FLIGHT"
+
+
+class IdempotentAnswer(Base):
+    """The answer to a request that made something. `scope` keeps one caller's keys apart from another's."""
+
+    __tablename__ = "idempotent_answers"
+    __table_args__ = (PrimaryKeyConstraint("scope", "key"),)
+
+    scope: Mapped[str]
+    key: Mapped[str]
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    location: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+
+
+class Idempotency:
+    """One request's key. `answer` runs the work once and answers every repetition alike."""
+
+    def __init__(self, session: WriteSession, scope: str, key: str, fingerprint: bytes) -> None:
+        self._session = session
+        self._scope = scope
+        self._key = key
+        self._fingerprint = fingerprint
+
+    async def answer(
+        self,
+        work: Callable[[], Awaitable[BaseModel]],
+        *,
+        status: int = 201,
+        location: Callable[[BaseModel], str] | None = None,
+    ) -> Response:
+        """Raises IdempotencyInFlight, IdempotencyKeyReused and what `work` raises."""
+        locked = await self._session.scalar(
+            text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))"),
+            {"name": f"idempotency {self._scope} {self._key}"},
+        )
+        if not locked:
+            raise IdempotencyInFlight("A request with this Idempotency-Key is still running. Try again shortly.")
+        stored = await self._session.scalar(
+            select(IdempotentAnswer).where(IdempotentAnswer.scope == self._scope, IdempotentAnswer.key == self._key)
+        )
+        if stored is not None:
+            if stored.fingerprint != self._fingerprint:
+                raise IdempotencyKeyReused(
+                    "This Idempotency-Key was used with another request. Use a new key for a new request."
+                )
+            return _response(stored.body, stored.status, stored.location, replayed=True)
+        result = await work()
+        body = result.model_dump_json().encode()
+        where = location(result) if location is not None else None
+        await self._session.execute(
+            insert(IdempotentAnswer).values(
+                scope=self._scope,
+                key=self._key,
+                fingerprint=self._fingerprint,
+                status=status,
+                body=body,
+                location=where,
+            )
+        )
+        return _response(body, status, where, replayed=False)
+
+
+def _response(body: bytes, status: int, location: str | None, *, replayed: bool) -> Response:
+    headers = {"Idempotency-Replayed": "true"} if replayed else {}
+    if location is not None:
+        headers["Location"] = location
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
+
+
+async def _idempotency(
+    request: Request,
+    session: WriteDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(max_length=MAX_KEY_LENGTH, description="Any unique string, such as a UUID. Required."),
+    ] = None,
+) -> Idempotency:
+    if not idempotency_key:
+        raise IdempotencyKeyMissing("Send an Idempotency-Key header: any unique string, such as a UUID.")
+    keys = get_runtime(request).keys
+    # A keyed hash: the body may hold a password.
+    fingerprint = keys.mac("idempotency", f"{request.method} {request.url.path}\n".encode() + await request.body())
+    return Idempotency(session, await _caller(request), idempotency_key, fingerprint)
+
+
+async def _caller(request: Request) -> str:
+    header = request.headers.get("authorization")
+    if header is None:
+        return "anonymous"
+    return str(await get_runtime(request).authenticator.authenticate(bearer_of(header)))
+
+
+IdempotencyDep = Annotated[Idempotency, Depends(_idempotency, scope="function")]
+
+
+async def forget_answers(session: WriteSession, before: datetime) -> int:
+    """Deletes answers older than `before`; returns how many."""
+    result = await session.execute(
+        text(
+            "WITH gone AS (DELETE FROM idempotent_answers WHERE created_at < :before RETURNING 1) "
+            "SELECT count(*) FROM gone"
+        ),
+        {"before": before},
+    )
+    return int(result.scalar_one())

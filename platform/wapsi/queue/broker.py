@@ -1,0 +1,53 @@
+"""The wake-up channel: Dramatiq over Redis or Valkey. What it loses, the relay sends again from Postgres."""
+
+from typing import Any
+
+import redis
+import redis.asyncio
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import AsyncIO, Middleware, ShutdownNotifications, TimeLimit
+from redis.maint_notifications import MaintNotificationsConfig
+
+from wapsi.config import Settings
+
+# Nothing is waited for long: a queue that is down must not hold up what does not need it.
+_CLIENT_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+    "health_check_interval": 15,
+}
+_DEAD_WORKER_TIMEOUT_MS = 60_000
+_DEAD_MESSAGE_TTL_MS = 60_000
+
+
+def make_broker(settings: Settings, middleware: list[Middleware] | None = None) -> RedisBroker:
+    """No retries of Dramatiq's own, no results: attempts are counted in the jobs table."""
+    client = redis.Redis.from_url(
+        settings.queue_url,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        **_CLIENT_OPTIONS,
+    )
+    return RedisBroker(  # type: ignore[no-untyped-call]
+        client=client,
+        middleware=[*(middleware or []), AsyncIO(), TimeLimit(), ShutdownNotifications()],
+        heartbeat_timeout=_DEAD_WORKER_TIMEOUT_MS,
+        dead_message_ttl=_DEAD_MESSAGE_TTL_MS,
+    )
+
+
+class QueueProbe:
+    """Answers whether the queue server does; for readiness."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = redis.asyncio.Redis.from_url(
+            settings.queue_url,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            **_CLIENT_OPTIONS,
+        )
+
+    async def ping(self) -> None:
+        """Raises when it does not answer."""
+        await self._client.ping()
+
+    async def aclose(self) -> None:
+        await self._client.aclose()

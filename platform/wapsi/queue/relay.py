@@ -1,0 +1,68 @@
+"""Sends wake-ups for jobs that are due: new ones at once, unanswered ones again, abandoned ones after their lease."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from dramatiq import Broker, Message
+from dramatiq.errors import BrokerConnectionError
+from opentelemetry import metrics
+from redis.exceptions import RedisError
+from sqlalchemy import text
+
+from wapsi.db import Database
+from wapsi.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+_sent = metrics.get_meter(__name__).create_counter("wapsi.jobs.wakeups", unit="{message}")
+
+BATCH = 500
+IDLE_PAUSE_S = 0.2
+FAULT_PAUSE_S = 1.0
+
+# A message may be lost; it is sent again after 5, 10, 20, 40 and then every 60 seconds until someone claims the job.
+_TAKE_DUE = text(
+    "UPDATE jobs SET sends = sends + 1,"
+    " wake_at = now() + make_interval(secs => least(60, 5 * 2 ^ least(sends, 6))) "
+    "WHERE id IN (SELECT id FROM jobs WHERE wake_at <= now() ORDER BY wake_at LIMIT :batch FOR UPDATE SKIP LOCKED) "
+    "RETURNING id, kind, queue, trace_context"
+)
+
+
+async def relay_due(db: Database, broker: Broker, *, batch: int = BATCH) -> int:
+    """One pass. Messages are sent before the commit: a crash in between sends twice, which is harmless."""
+    async with db.write() as session:
+        rows = (await session.execute(_TAKE_DUE, {"batch": batch})).all()
+        if rows:
+            await asyncio.to_thread(_send, broker, rows)
+    _sent.add(len(rows))
+    return len(rows)
+
+
+def _send(broker: Broker, rows: Sequence[Any]) -> None:
+    for row in rows:
+        broker.declare_queue(row.queue)
+        options = {"trace_context": dict(row.trace_context)}
+        broker.enqueue(
+            Message(queue_name=row.queue, actor_name=row.kind, args=(str(row.id),), kwargs={}, options=options)
+        )
+
+
+async def relay_for_ever(db: Database, broker: Broker) -> None:
+    """Until cancelled. Faults of the database or the queue are waited out."""
+    faulty = False
+    while True:
+        try:
+            sent = await relay_due(db, broker)
+        except (Unavailable, RedisError, BrokerConnectionError, OSError) as error:
+            if not faulty:
+                log.warning("relay_waits", cause=repr(error.__cause__ or error))
+            faulty = True
+            await asyncio.sleep(FAULT_PAUSE_S)
+            continue
+        if faulty:
+            log.info("relay_resumed")
+            faulty = False
+        if sent < BATCH:
+            await asyncio.sleep(IDLE_PAUSE_S)

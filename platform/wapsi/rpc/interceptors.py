@@ -1,0 +1,129 @@
+"""Interceptors, outermost first: telemetry (OpenTelemetry's), Errors, Authentication."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import structlog
+from grpc.aio import AbortError, ServerInterceptor
+
+from wapsi.errors import DomainError
+from wapsi.rpc.errors import abort, internal_status, status_of
+from wapsi.rpc.service import set_current_principal
+from wapsi.security.permissions import Permission
+from wapsi.security.principal import Authenticator, bearer_of
+
+log = structlog.get_logger(__name__)
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class Errors(ServerInterceptor):
+    """Turns errors into google.rpc.Status. Left alone, grpc.aio would send an exception's text to the client."""
+
+    async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Handler | None:
+        handler: Handler | None = await continuation(details)
+        if handler is None:
+            return handler
+        method = details.method
+        if handler.response_streaming:
+
+            async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+                started_s = time.perf_counter()
+                try:
+                    async for response in _streaming(handler)(request, context):
+                        yield response
+                except Exception as error:
+                    await _end(context, method, error)
+                finally:
+                    _log(method, context, started_s)
+
+            return _rebuild(handler, stream)
+
+        async def unary(request: Any, context: Any) -> Any:
+            started_s = time.perf_counter()
+            try:
+                return await _unary(handler)(request, context)
+            except Exception as error:
+                await _end(context, method, error)
+            finally:
+                _log(method, context, started_s)
+
+        return _rebuild(handler, unary)
+
+
+async def _end(context: Any, method: str, error: Exception) -> None:
+    if isinstance(error, AbortError):
+        raise error
+    if isinstance(error, DomainError):
+        await abort(context, status_of(error))
+    correlation_id = uuid4().hex
+    log.error("rpc_failed", exc_info=error, method=method, correlation_id=correlation_id)
+    await abort(context, internal_status(correlation_id))
+
+
+def _log(method: str, context: Any, started_s: float) -> None:
+    code = context.code()
+    name = code.name if isinstance(code, grpc.StatusCode) else "OK"
+    log.info("rpc", method=method, code=name, latency_ms=round((time.perf_counter() - started_s) * 1000, 1))
+
+
+class Authentication(ServerInterceptor):
+    """Authenticates each call and checks its method's permission; methods that are not listed are refused."""
+
+    def __init__(
+        self, authenticator: Authenticator, permissions: Mapping[str, Permission], public: frozenset[str]
+    ) -> None:
+        self._authenticator = authenticator
+        self._permissions = permissions
+        self._public = public
+
+    async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Handler | None:
+        handler: Handler | None = await continuation(details)
+        if handler is None or details.method.rpartition("/")[0].lstrip("/") in self._public:
+            return handler
+        permission = self._permissions[details.method]
+        metadata = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
+        authorization = metadata.get("authorization")
+
+        async def authenticate(_context: Any) -> None:
+            principal = await self._authenticator.authenticate(bearer_of(authorization))
+            principal.require(permission)
+            set_current_principal(principal)
+
+        if handler.response_streaming:
+
+            async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+                await authenticate(context)
+                async for response in _streaming(handler)(request, context):
+                    yield response
+
+            return _rebuild(handler, stream)
+
+        async def unary(request: Any, context: Any) -> Any:
+            await authenticate(context)
+            return await _unary(handler)(request, context)
+
+        return _rebuild(handler, unary)
+
+
+def _unary(handler: Any) -> Callable[[Any, Any], Awaitable[Any]]:
+    behaviour: Callable[[Any, Any], Awaitable[Any]] = handler.stream_unary or handler.unary_unary
+    return behaviour
+
+
+def _streaming(handler: Any) -> Callable[[Any, Any], AsyncIterator[Any]]:
+    behaviour: Callable[[Any, Any], AsyncIterator[Any]] = handler.stream_stream or handler.unary_stream
+    return behaviour
+
+
+def _rebuild(handler: Any, behaviour: Callable[[Any, Any], Any]) -> Handler:
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[handler.request_streaming, handler.response_streaming]
+    return make(behaviour, handler.request_deserializer, handler.response_serializer)

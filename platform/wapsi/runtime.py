@@ -1,0 +1,16 @@
+"""What every process has: made once by a composition root, handed to routers, servicers and actors."""
+
+from dataclasses import dataclass
+
+from wapsi.config import Settings
+from wapsi.db import Database
+from wapsi.security.principal import Authenticator
+from wapsi.security.signing import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    settings: Settings
+    db: Database
+    keys: Keys
+    authenticator: Authenticator

@@ -1,0 +1,59 @@
+"""The one permission model: what can be permitted, and which operator role may do what.
+
+Each route and each RPC names one permission (or says that it is public); one that names none does not start.
+Whether the thing asked for belongs to the caller is checked in the service's query.
+"""
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    OWN_ACCOUNT = "account:own"
+    SYNCS_READ = "syncs:read"
+    SYNCS_WRITE = "syncs:write"
+    SYNCS_DECIDE = "syncs:decide"
+    MERCHANTS_READ = "merchants:read"
+    MERCHANTS_WRITE = "merchants:write"
+    PRODUCERS_WRITE = "producers:write"
+    CONVERSIONS_REPORT = "conversions:report"
+    CONVERSIONS_READ = "conversions:read"
+    CONVERSIONS_DECIDE = "conversions:decide"
+    CLAIMS_DECIDE = "claims:decide"
+    PAYOUTS_READ = "payouts:read"
+    PAYOUTS_DECIDE = "payouts:decide"
+    LEDGER_READ = "ledger:read"
+    AUDIT_READ = "audit:read"
+
+
+class OperatorRole(StrEnum):
+    SUPPORT = "support"
+    CATALOGUE = "catalogue"
+    FINANCE = "finance"
+    ADMIN = "admin"
+
+
+_P = Permission
+
+CUSTOMER_PERMISSIONS = frozenset({_P.OWN_ACCOUNT})
+PRODUCER_PERMISSIONS = frozenset({_P.SYNCS_READ, _P.SYNCS_WRITE, _P.MERCHANTS_READ, _P.CONVERSIONS_REPORT})
+ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
+    OperatorRole.SUPPORT: frozenset(
+        {_P.MERCHANTS_READ, _P.SYNCS_READ, _P.CONVERSIONS_READ, _P.CLAIMS_DECIDE, _P.PAYOUTS_READ}
+    ),
+    OperatorRole.CATALOGUE: frozenset(
+        {_P.MERCHANTS_READ, _P.MERCHANTS_WRITE, _P.SYNCS_READ, _P.SYNCS_WRITE, _P.SYNCS_DECIDE}
+    ),
+    OperatorRole.FINANCE: frozenset(
+        {
+            _P.MERCHANTS_READ,
+            _P.CONVERSIONS_READ,
+            _P.CONVERSIONS_DECIDE,
+            _P.CLAIMS_DECIDE,
+            _P.PAYOUTS_READ,
+            _P.PAYOUTS_DECIDE,
+            _P.LEDGER_READ,
+            _P.AUDIT_READ,
+        }
+    ),
+    OperatorRole.ADMIN: frozenset(set(Permission) - {_P.OWN_ACCOUNT}),
+}

@@ -1,0 +1,69 @@
+"""Who is calling, as REST and gRPC know it alike."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from wapsi.errors import PermissionDenied, Unauthenticated
+from wapsi.security.permissions import Permission
+
+
+class PrincipalKind(StrEnum):
+    CUSTOMER = "customer"
+    OPERATOR = "operator"
+    PRODUCER = "producer"
+
+
+class CredentialsMissing(Unauthenticated):
+    reason = "CREDENTIALS_MISSING"
+
+
+class CredentialsInvalid(Unauthenticated):
+    """One answer for unknown, expired, revoked and malformed: it does not tell a guesser which."""
+
+    reason = "CREDENTIALS_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("The credentials are unknown, expired or revoked.")
+
+
+class PermissionMissing(PermissionDenied):
+    reason = "PERMISSION_MISSING"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """`merchant_ids` bounds a producer to its merchants; None is every merchant (operators)."""
+
+    kind: PrincipalKind
+    id: UUID
+    permissions: frozenset[Permission]
+    session_id: UUID | None = None
+    merchant_ids: frozenset[UUID] | None = field(default=None)
+
+    def require(self, permission: Permission) -> None:
+        """Raises PermissionMissing, naming the permission."""
+        if permission not in self.permissions:
+            raise PermissionMissing(f"This needs the permission {permission}.", permission=permission)
+
+    def may_use_merchant(self, merchant_id: UUID) -> bool:
+        return self.merchant_ids is None or merchant_id in self.merchant_ids
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+class Authenticator(Protocol):
+    """Turns the credentials behind `Authorization: Bearer` into a principal; the customers domain provides it."""
+
+    async def authenticate(self, bearer: str) -> Principal:
+        """Raises CredentialsInvalid."""
+
+
+def bearer_of(authorization: str | None) -> str:
+    """The token of an Authorization header. Raises CredentialsMissing."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise CredentialsMissing("Send an Authorization header: Bearer and your token or key.")
+    return token.strip()
