@@ -1,0 +1,38 @@
+"""The domain's jobs: ids in, service called."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from domains.offers.service import processing, retention, search
+from domains.offers.service.publish import INDEX_DOCUMENTS, SEARCH_QUEUE
+from domains.offers.service.syncs import INGEST_QUEUE, PROCESS_SYNC, fail_sync
+from wapsi.db import WriteSession
+from wapsi.queue.jobs import Job
+from wapsi.queue.registry import job
+
+KEEP_STAGED_HOURS = 24
+
+
+async def _sync_died(session: WriteSession, args: Mapping[str, Any], error: str) -> None:
+    message = f"Processing was given up: {error} Nothing was published. Push the feed again; if it repeats, report it."
+    await fail_sync(session, UUID(args["sync_id"]), "PROCESSING_FAILED", message)
+
+
+# Retried after any fault: an attempt publishes everything or nothing, so there is nothing to undo.
+@job(PROCESS_SYNC, queue=INGEST_QUEUE, max_attempts=5, lease_s=15, on_dead=_sync_died)
+async def process_sync(job: Job) -> None:
+    await processing.process_sync(job, UUID(job.args["sync_id"]))
+
+
+@job(INDEX_DOCUMENTS, queue=SEARCH_QUEUE, max_attempts=10, lease_s=15)
+async def index_documents(job: Job) -> None:
+    await search.index_documents(job, UUID(job.args["merchant_id"]))
+
+
+@job("offers.tidy", every_s=600)
+async def tidy(job: Job) -> None:
+    async with job.write() as session:
+        await retention.tidy(session, keep=timedelta(hours=KEEP_STAGED_HOURS))
+        await job.complete(session)

@@ -1,0 +1,240 @@
+"""REST routes of the offers domain."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from domains.offers import schemas, service
+from domains.offers.errors import UploadEmpty
+from domains.offers.service import upload
+from wapsi.clock import now
+from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
+from wapsi.http.idempotency import IdempotencyKeyMissing
+from wapsi.http.paging import CursorParam, Page, PageSize, decode_cursor, encode_cursor
+from wapsi.http.problems import problem_responses
+from wapsi.ids import parse_id
+from wapsi.security.permissions import Permission
+from wapsi.security.principal import Principal
+
+router = APIRouter(prefix="/v1")
+
+Price = Annotated[int | None, Query(ge=0, le=10**15, description="Minor units of `currency`.")]
+Text = Annotated[str | None, Query(max_length=200)]
+_ISSUE_PAGE = 1000
+
+
+@router.get("/offers", tags=["offers"], dependencies=[PublicDep], responses=problem_responses(404, 422))
+async def list_offers(
+    session: ReadDep,
+    response: Response,
+    q: Annotated[str | None, Query(max_length=200, description="Words; the last one may be only begun.")] = None,
+    merchant: Text = None,
+    category: Text = None,
+    brand: Text = None,
+    currency: Annotated[str | None, Query(pattern="^[A-Z]{3}$")] = None,
+    price_min: Price = None,
+    price_max: Price = None,
+    availability: Annotated[
+        Literal["in_stock", "out_of_stock", "preorder", "backorder", "limited"] | None, Query()
+    ] = None,
+    sort: service.Sort = service.Sort.RELEVANCE,
+    limit: PageSize = 20,
+    cursor: CursorParam = None,
+) -> Page[schemas.Offer]:
+    """Offers that can be bought now. `sort=relevance` without `q` lists the newest first."""
+    wanted = service.OfferFilter(
+        q=q,
+        merchant=merchant,
+        category=category,
+        brand=brand,
+        currency=currency,
+        price_min_minor=price_min,
+        price_max_minor=price_max,
+        availability=availability,
+    )
+    name, size = f"offers {sort} {wanted}", service.key_size(wanted, sort)
+    listing = await service.list_offers(
+        session, wanted, sort=sort, after=decode_cursor(name, cursor, size), limit=limit
+    )
+    response.headers["Cache-Control"] = "public, max-age=5"
+    return Page(
+        items=[schemas.Offer.model_validate(offer) for offer in listing.offers],
+        next_cursor=encode_cursor(name, *listing.next_key) if listing.next_key else None,
+    )
+
+
+@router.get("/offers/{id}", tags=["offers"], dependencies=[PublicDep], responses=problem_responses(404))
+async def show_offer(id: str, session: ReadDep) -> schemas.Offer:  # the path's own name
+    return schemas.Offer.model_validate(await service.show_offer(session, parse_id(id, "id")))
+
+
+@router.get("/offers/{id}/price-history", tags=["offers"], dependencies=[PublicDep], responses=problem_responses(404))
+async def price_history(id: str, session: ReadDep) -> schemas.PriceHistory:
+    prices = await service.price_history(session, parse_id(id, "id"))
+    return schemas.PriceHistory(prices=[schemas.PricePoint.model_validate(price) for price in prices])
+
+
+class UploadSettings(BaseModel):
+    """How to read the file, where its content does not say it."""
+
+    mode: Literal["full", "incremental"] = "full"
+    format: str | None = None
+    encoding: str | None = None
+    map: list[str] = []
+
+
+@router.post(
+    "/merchants/{slug}/syncs",
+    tags=["syncs"],
+    status_code=202,
+    responses=problem_responses(400, 401, 403, 404, 409, 413, 422),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def upload_feed(
+    slug: str,
+    request: Request,
+    response: Response,
+    session: WriteDep,
+    runtime: RuntimeDep,
+    principal: Annotated[Principal, requires(Permission.SYNCS_WRITE)],
+    settings: Annotated[UploadSettings, Query()],
+    idempotency_key: Annotated[
+        str | None, Header(max_length=100, description="Repeating it answers with the same sync. Required.")
+    ] = None,
+) -> schemas.Sync:
+    """Takes a feed file as the body, in any known format, and queues it. The answer comes before it is read."""
+    if not idempotency_key:
+        raise IdempotencyKeyMissing("Send an Idempotency-Key header: any unique string, such as a UUID.")
+    merchant = await service.allowed_merchant(session, principal, slug)
+    overrides = settings.model_dump(exclude={"mode"}, exclude_none=True, exclude_defaults=True)
+    name = request.headers.get("x-file-name", "upload")
+    sync = await service.start_sync(
+        session,
+        principal,
+        service.NewSync(
+            merchant=slug,
+            request_id=idempotency_key,
+            mode=service.SyncMode(settings.mode),
+            as_of=now(),
+            source=name,
+            upload_options=upload.upload_options(
+                default_currency=merchant.currency, merchant_settings=merchant.feed_settings, overrides=overrides
+            ),
+        ),
+    )
+    if sync.state == "open":
+        size = await upload.store(
+            session, sync.id, request.stream(), limit_bytes=runtime.settings.feed_upload_limit_bytes
+        )
+        if size == 0:
+            raise UploadEmpty("Send the feed file as the body of the request.")
+        await service.queue_upload(session, sync.id)
+        sync = await service.get_sync(session, principal, sync.id)
+    response.headers["Location"] = f"/v1/syncs/{sync.id}"
+    return schemas.Sync.model_validate(sync)
+
+
+@router.get("/syncs/{id}", tags=["syncs"], responses=problem_responses(401, 403, 404))
+async def get_sync(
+    id: str, session: ReadDep, principal: Annotated[Principal, requires(Permission.SYNCS_READ)]
+) -> schemas.Sync:
+    return schemas.Sync.model_validate(await service.get_sync(session, principal, parse_id(id, "id")))
+
+
+@router.get("/merchants/{slug}/syncs", tags=["syncs"], responses=problem_responses(401, 403, 404))
+async def list_syncs(
+    slug: str,
+    session: ReadDep,
+    principal: Annotated[Principal, requires(Permission.SYNCS_READ)],
+    limit: PageSize = 20,
+    cursor: CursorParam = None,
+) -> Page[schemas.Sync]:
+    """Newest first."""
+    name = f"syncs {slug}"
+    key = decode_cursor(name, cursor, 1)
+    before = parse_id(str(key[0]), "cursor") if key else None
+    syncs = await service.list_syncs(session, principal, slug, before=before, limit=limit + 1)
+    return Page(
+        items=[schemas.Sync.model_validate(sync) for sync in syncs[:limit]],
+        next_cursor=encode_cursor(name, str(syncs[limit - 1].id)) if len(syncs) > limit else None,
+    )
+
+
+@router.get(
+    "/syncs/{id}/issues",
+    tags=["syncs"],
+    response_model=Page[schemas.SyncIssue],
+    responses={200: {"content": {"text/csv": {}}}, **problem_responses(401, 403, 404)},
+)
+async def list_sync_issues(
+    id: str,
+    session: ReadDep,
+    runtime: RuntimeDep,
+    principal: Annotated[Principal, requires(Permission.SYNCS_READ)],
+    limit: PageSize = 100,
+    cursor: CursorParam = None,
+    accept: Annotated[str, Header()] = "application/json",
+) -> Any:
+    """A page as JSON, or with `Accept: text/csv` all of them as CSV."""
+    sync_id = parse_id(id, "id")
+    await service.get_sync(session, principal, sync_id)
+    if "text/csv" in accept:
+        headers = {"Content-Disposition": f'attachment; filename="sync-{sync_id}-issues.csv"'}
+        return StreamingResponse(_issues_as_csv(runtime, sync_id), media_type="text/csv", headers=headers)
+    name = f"issues {id}"
+    key = decode_cursor(name, cursor, 1)
+    issues = await service.list_issues(session, sync_id, after=int(key[0]) if key else 0, limit=limit + 1)
+    return Page(
+        items=[schemas.SyncIssue.model_validate(issue) for issue in issues[:limit]],
+        next_cursor=encode_cursor(name, issues[limit - 1].id) if len(issues) > limit else None,
+    )
+
+
+async def _issues_as_csv(runtime: RuntimeDep, sync_id: Any) -> AsyncIterator[str]:
+    columns = list(schemas.SyncIssue.model_fields)
+    yield _csv_line(columns)
+    after = 0
+    while True:
+        async with runtime.db.read() as session:
+            issues = await service.list_issues(session, sync_id, after=after, limit=_ISSUE_PAGE)
+        for issue in issues:
+            yield _csv_line([getattr(issue, column) for column in columns])
+        if len(issues) < _ISSUE_PAGE:
+            return
+        after = issues[-1].id
+
+
+def _csv_line(values: list[Any]) -> str:
+    """A spreadsheet runs a cell that begins with one of these as a formula: an apostrophe makes it text."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(
+        f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+        for value in values
+    )
+    return buffer.getvalue()
+
+
+@router.post("/syncs/{id}:approve", tags=["syncs"], responses=problem_responses(401, 403, 404, 409))
+async def approve_sync(
+    id: str, session: WriteDep, principal: Annotated[Principal, requires(Permission.SYNCS_DECIDE)]
+) -> schemas.Sync:
+    """Publishes a quarantined sync after all."""
+    return schemas.Sync.model_validate(await service.approve_sync(session, principal, parse_id(id, "id")))
+
+
+@router.post("/syncs/{id}:discard", tags=["syncs"], responses=problem_responses(401, 403, 404, 409))
+async def discard_sync(
+    id: str, session: WriteDep, principal: Annotated[Principal, requires(Permission.SYNCS_DECIDE)]
+) -> schemas.Sync:
+    """Gives a quarantined sync up; customers keep seeing the feed before it."""
+    return schemas.Sync.model_validate(await service.discard_sync(session, principal, parse_id(id, "id")))

@@ -1,0 +1,64 @@
+"""What the offers domain can do. Other domains and the composition roots enter here."""
+
+from domains.offers.models import SyncMode
+from domains.offers.service.catalogue import (
+    Listing,
+    OfferFilter,
+    Sort,
+    get_offer,
+    key_size,
+    list_offers,
+    price_history,
+    show_offer,
+)
+from domains.offers.service.issues import list_issues
+from domains.offers.service.syncs import (
+    MAX_BATCH_ITEMS,
+    NewSync,
+    PushPosition,
+    allowed_merchant,
+    approve_sync,
+    cancel_sync,
+    discard_sync,
+    finish_sync,
+    get_sync,
+    list_syncs,
+    open_push,
+    push,
+    queue_upload,
+    start_sync,
+)
+from domains.offers.service.views import OfferRef, OfferView, PricePoint, SyncCounters, SyncIssueView, SyncView
+
+__all__ = [
+    "MAX_BATCH_ITEMS",
+    "Listing",
+    "NewSync",
+    "OfferFilter",
+    "OfferRef",
+    "OfferView",
+    "PricePoint",
+    "PushPosition",
+    "Sort",
+    "SyncCounters",
+    "SyncIssueView",
+    "SyncMode",
+    "SyncView",
+    "allowed_merchant",
+    "approve_sync",
+    "cancel_sync",
+    "discard_sync",
+    "finish_sync",
+    "get_offer",
+    "get_sync",
+    "key_size",
+    "list_issues",
+    "list_offers",
+    "list_syncs",
+    "open_push",
+    "price_history",
+    "push",
+    "queue_upload",
+    "show_offer",
+    "start_sync",
+]

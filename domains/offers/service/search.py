@@ -1,0 +1,79 @@
+"""Full-text search: the documents that follow each publication, and the query words of shoppers."""
+
+import re
+from uuid import UUID
+
+import structlog
+from opentelemetry import metrics
+from sqlalchemy import text
+
+from wapsi.queue.jobs import Job
+
+log = structlog.get_logger(__name__)
+_lag = metrics.get_meter(__name__).create_histogram(
+    "wapsi.search.lag", unit="s", description="From a publication to the moment that search finds it."
+)
+
+# 'simple': titles are English, Urdu and Roman Urdu in one field, and no stemmer fits all three.
+CONFIGURATION = "simple"
+BATCH = 2000
+MAX_QUERY_WORDS = 8
+_WORD = re.compile(r"\w+")
+
+_INDEX_BATCH = text(
+    "WITH batch AS (SELECT * FROM offers WHERE merchant_id = :merchant_id AND catalogue_version <= :target"
+    " AND (catalogue_version, id) > (:version, :id) ORDER BY catalogue_version, id LIMIT :limit),"
+    " gone AS (DELETE FROM offer_documents USING batch"
+    " WHERE offer_documents.id = batch.id AND batch.status <> 'active'),"
+    " written AS (INSERT INTO offer_documents (id, document) SELECT id,"
+    " setweight(to_tsvector('simple', title), 'A') ||"
+    " setweight(to_tsvector('simple', brand || ' ' || mpn || ' ' || offer_id), 'B') ||"
+    " setweight(to_tsvector('simple', array_to_string(product_types, ' ') || ' ' || google_product_category"
+    " || ' ' || color || ' ' || size), 'C') ||"
+    " setweight(to_tsvector('simple', left(description, 1000)), 'D')"
+    " FROM batch WHERE status = 'active' ON CONFLICT (id) DO UPDATE SET document = excluded.document) "
+    "SELECT count(*) AS taken, (array_agg(catalogue_version ORDER BY catalogue_version DESC, id DESC))[1] AS version,"
+    " (array_agg(id ORDER BY catalogue_version DESC, id DESC))[1] AS id FROM batch"
+)
+
+
+async def index_documents(job: Job, merchant_id: UUID) -> None:
+    """Brings search up to the merchant's published version, a batch a transaction."""
+    async with job.write() as session:
+        catalogue = (
+            await session.execute(
+                text("SELECT version, indexed_version FROM catalogues WHERE merchant_id = :id"), {"id": merchant_id}
+            )
+        ).one()
+    # Where the last batch ended. No id is above the largest: begin behind the version that is indexed.
+    position = (catalogue.indexed_version, UUID(int=2**128 - 1))
+    done = False
+    while not done:
+        async with job.write() as session:
+            parameters = {"merchant_id": merchant_id, "target": catalogue.version, "limit": BATCH}
+            row = (
+                await session.execute(_INDEX_BATCH, {**parameters, "version": position[0], "id": position[1]})
+            ).one()
+            done = row.taken < BATCH
+            if row.taken:
+                position = (row.version, row.id)
+            if done:
+                lag_s = await session.scalar(
+                    text(
+                        "UPDATE catalogues SET indexed_version = greatest(indexed_version, :version), indexed_at = now()"
+                        " WHERE merchant_id = :id RETURNING extract(epoch FROM now() - published_at)::float8"
+                    ),
+                    {"version": catalogue.version, "id": merchant_id},
+                )
+                _lag.record(lag_s)
+                await job.complete(session)
+    log.info("search_indexed", merchant_id=str(merchant_id), version=catalogue.version)
+
+
+def to_tsquery(words: str) -> str | None:
+    """A tsquery in which every word must occur, the last one perhaps only begun; None where there is no word."""
+    found = _WORD.findall(words.lower())[:MAX_QUERY_WORDS]
+    if not found:
+        return None
+    *whole, last = found
+    return " & ".join([*(f"'{word}'" for word in whole), f"'{last}':*"])

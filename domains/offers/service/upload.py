@@ -1,0 +1,129 @@
+"""Feeds that arrive as a file over REST: stored whole within the request, parsed into chunks by the worker."""
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from typing import IO, Any
+from uuid import UUID
+
+import zstandard
+from sqlalchemy import delete, func, select, text
+
+from domains.offers.checksum import EMPTY_CHECKSUM, combine
+from domains.offers.errors import UploadTooLarge
+from domains.offers.feeds import FeedError, FeedOptions, open_feed
+from domains.offers.models import SyncChunkRow, SyncRow, SyncUploadRow
+from domains.offers.service.syncs import fail_sync
+from wapsi.db import Database, WriteSession
+from wapsi.queue.jobs import Job, Permanent
+from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+
+PIECE_BYTES = 512 * 1024
+BATCH_ITEMS = 500
+
+
+class FeedUnreadable(Permanent):
+    """The file as a whole could not be read; the sync has been failed with the reason."""
+
+
+async def store(session: WriteSession, sync_id: UUID, body: AsyncIterator[bytes], *, limit_bytes: int) -> int:
+    """Stores a feed file as it streams in; returns its size in bytes. Raises UploadTooLarge."""
+    size = position = 0
+    buffer = bytearray()
+    async for piece in body:
+        size += len(piece)
+        if size > limit_bytes:
+            raise UploadTooLarge(f"A feed may have at most {limit_bytes} bytes.", limit_bytes=limit_bytes)
+        buffer += piece
+        while len(buffer) >= PIECE_BYTES:
+            await _store_piece(session, sync_id, position, bytes(buffer[:PIECE_BYTES]))
+            del buffer[:PIECE_BYTES]
+            position += 1
+    if buffer:
+        await _store_piece(session, sync_id, position, bytes(buffer))
+    return size
+
+
+async def _store_piece(session: WriteSession, sync_id: UUID, position: int, data: bytes) -> None:
+    session.add(SyncUploadRow(sync_id=sync_id, position=position, data=data))
+    await session.flush()
+
+
+async def parse_pending(job: Job, sync_id: UUID) -> None:
+    """Parses the sync's file into chunks, from the start at each attempt. Raises FeedUnreadable."""
+    async with job.write() as session:
+        row = await session.get_locked(SyncRow, sync_id)
+        assert row is not None
+        options = row.upload_options
+        if options is None or options.get("parsed"):
+            return
+        await session.execute(delete(SyncChunkRow).where(SyncChunkRow.sync_id == sync_id))
+        row.committed_offset = 0
+        row.checksum = EMPTY_CHECKSUM
+        await session.flush()
+        source_time = row.as_of
+        name = row.source
+    with await _spool(job.runtime.db, sync_id) as file:
+        feed_options = FeedOptions.from_json(options, source_time=source_time)
+        try:
+            batches = await asyncio.to_thread(_batches, file, name, feed_options)
+            offset = 0
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                offset = await _store_batch(job, sync_id, offset, batch)
+        except FeedError as error:
+            await _fail(job, sync_id, error)
+            raise FeedUnreadable(error.reason) from error
+    async with job.write() as session:
+        row = await session.get_locked(SyncRow, sync_id)
+        assert row is not None
+        row.upload_options = {**options, "parsed": True}
+        await session.flush()
+
+
+def _batches(file: IO[bytes], name: str, options: FeedOptions) -> Iterator[list[pb.OfferItem]]:
+    items = open_feed(file, name=name, options=options).items()
+    return iter(lambda: list(itertools.islice(items, BATCH_ITEMS)), [])
+
+
+async def _store_batch(job: Job, sync_id: UUID, offset: int, items: list[pb.OfferItem]) -> int:
+    batch = pb.PushOffersRequest(sync_id=str(sync_id), offset=offset, items=items)
+    async with job.write() as session:
+        row = await session.get_locked(SyncRow, sync_id)
+        assert row is not None
+        row.committed_offset = offset + len(items)
+        row.checksum = combine(row.checksum, offset, items)
+        payload = zstandard.compress(batch.SerializeToString(), level=1)
+        session.add(SyncChunkRow(sync_id=sync_id, first_offset=offset, items=len(items), payload=payload))
+        await session.flush()
+    return offset + len(items)
+
+
+async def _fail(job: Job, sync_id: UUID, error: FeedError) -> None:
+    where = f" (line {error.line})" if error.line else ""
+    async with job.write() as session:
+        await fail_sync(session, sync_id, error.reason, f"{error.message}{where} Nothing was published.")
+
+
+async def _spool(db: Database, sync_id: UUID) -> IO[bytes]:
+    """The uploaded file in a temporary one on disk, at its start."""
+    file: IO[bytes] = await asyncio.to_thread(tempfile.TemporaryFile)
+    async with db.write() as session:
+        pieces = await session.scalar(
+            select(func.count()).select_from(SyncUploadRow).where(SyncUploadRow.sync_id == sync_id)
+        )
+        for position in range(pieces or 0):
+            data = await session.scalar(
+                text("SELECT data FROM sync_uploads WHERE sync_id = :sync_id AND position = :position"),
+                {"sync_id": sync_id, "position": position},
+            )
+            await asyncio.to_thread(file.write, data)
+    await asyncio.to_thread(file.seek, 0)
+    return file
+
+
+def upload_options(
+    *, default_currency: str, merchant_settings: dict[str, Any], overrides: dict[str, Any]
+) -> dict[str, Any]:
+    """What `FeedOptions.from_json` needs, as stored with the sync: the merchant's settings, then the caller's."""
+    return {"default_currency": default_currency, **merchant_settings, **overrides}
