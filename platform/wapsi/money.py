@@ -253,10 +253,8 @@ def _decimal(number: str, digits: int, *, plain: bool) -> tuple[str, str] | Pric
     if not inner and len(fraction) == 3 and _is_grouped(number):
         thousands = separator == "," or digits == 0
         if digits == (3 if separator == "," else 2):
-            return PriceProblem(
-                "AMBIGUOUS_PRICE",
-                f"{number} can mean thousands or three decimals. Write {_joined(number)} or {whole}.{fraction[:digits]}.",
-            )
+            either = f"{_joined(number)} or {whole}.{fraction[:digits]}"
+            return PriceProblem("AMBIGUOUS_PRICE", f"{number} can mean thousands or three decimals. Write {either}.")
         if thousands:
             return _joined(number), ""
     return _joined(whole), fraction

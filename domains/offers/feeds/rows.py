@@ -1,0 +1,58 @@
+"""What the readers of all formats give: rows of raw values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from domains.offers.feeds.errors import FeedError
+from domains.offers.validation.issues import error
+from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+
+MAX_FIELD_CHARACTERS: Final = 1_000_000
+# What is read without one row being complete.
+MAX_RECORD_BYTES: Final = 32 * 1024**2
+
+
+class NumberText(str):
+    """A number as its digits stand in a JSON file: the point is the decimal point, and no float ever existed."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True)
+class Row:
+    """`line` counts from 1: the line in text formats, else the place among the rows.
+
+    `values` are texts, lists of texts, or what JSON has; a row that cannot be read has a `problem` instead.
+    """
+
+    line: int
+    values: Mapping[str, Any]
+    problem: pb.Issue | None = None
+
+
+def unreadable(line: int, code: str, message: str, value: str = "") -> Row:
+    return Row(line, {}, error(code, "", message, value))
+
+
+def too_large(line: int) -> Row:
+    message = f"A field has over {MAX_FIELD_CHARACTERS} characters. Shorten it."
+    return unreadable(line, "FIELD_TOO_LARGE", message)
+
+
+class RecordGuard:
+    """A readable that refuses to go on where MAX_RECORD_BYTES went by without a row: memory stays limited."""
+
+    def __init__(self, read: Any) -> None:
+        self._read = read
+        self._since = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._read(size)
+        self._since += len(data)
+        if self._since > MAX_RECORD_BYTES:
+            raise FeedError("RECORD_TOO_LARGE", f"{MAX_RECORD_BYTES // 1024**2} MiB went by without a whole row.")
+        return data
+
+    def row_done(self) -> None:
+        self._since = 0
