@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from wapsi.db.engine import unreachable_in_words
 from wapsi.migrations.grants import APP_ROLE
 
 # On the role and not in the session: they hold behind a transaction pooler too.
@@ -51,6 +52,7 @@ async def downgrade(url: str, revision: str) -> tuple[str | None, str | None]:
 
 async def _run(url: str, step: Callable[[Config], None]) -> tuple[str | None, str | None]:
     engine = create_async_engine(url, poolclass=NullPool)
+    unreachable_in_words(engine)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_ensure_role)
@@ -58,6 +60,8 @@ async def _run(url: str, step: Callable[[Config], None]) -> tuple[str | None, st
             before = await connection.run_sync(current_revision)
             await connection.commit()
             await connection.run_sync(lambda sync: step(_config(sync)))
+            # So that `wapsi doctor`, as the application, can say whether the schema is behind.
+            await connection.execute(text(f"GRANT SELECT ON alembic_version TO {APP_ROLE}"))
             await connection.commit()
             return before, await connection.run_sync(current_revision)
     finally:

@@ -1,6 +1,7 @@
 """Password hashes: argon2id with OWASP's parameters, off the event loop, a few at a time."""
 
 import asyncio
+from weakref import WeakKeyDictionary
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -8,14 +9,15 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 # m=19 MiB, t=2, p=1: 26 ms here. The library's defaults took 231 ms and 64 MiB a login.
 _HASHER = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19_456, parallelism=1),))
 _CONCURRENT_HASHES = 2
-_semaphores: dict[int, asyncio.Semaphore] = {}
+# One a loop, by the loop itself: an id may be given again once a loop is gone.
+_semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 # A hash of nothing anyone knows: verifying against it takes as long as against a real one.
 _DECOY = _HASHER.hash("a decoy; not a password")
 
 
 def _semaphore() -> asyncio.Semaphore:
-    return _semaphores.setdefault(id(asyncio.get_running_loop()), asyncio.Semaphore(_CONCURRENT_HASHES))
+    return _semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_CONCURRENT_HASHES))
 
 
 async def hash_password(password: str) -> str:

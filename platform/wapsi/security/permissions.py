@@ -9,6 +9,8 @@ from enum import StrEnum
 
 class Permission(StrEnum):
     OWN_ACCOUNT = "account:own"
+    # What every operator may: sign out, and look at merchants and networks.
+    BACK_OFFICE = "back-office:read"
     SYNCS_READ = "syncs:read"
     SYNCS_WRITE = "syncs:write"
     SYNCS_DECIDE = "syncs:decide"
@@ -38,13 +40,14 @@ CUSTOMER_PERMISSIONS = frozenset({_P.OWN_ACCOUNT})
 PRODUCER_PERMISSIONS = frozenset({_P.SYNCS_READ, _P.SYNCS_WRITE, _P.MERCHANTS_READ, _P.CONVERSIONS_REPORT})
 ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
     OperatorRole.SUPPORT: frozenset(
-        {_P.MERCHANTS_READ, _P.SYNCS_READ, _P.CONVERSIONS_READ, _P.CLAIMS_DECIDE, _P.PAYOUTS_READ}
+        {_P.BACK_OFFICE, _P.MERCHANTS_READ, _P.SYNCS_READ, _P.CONVERSIONS_READ, _P.CLAIMS_DECIDE, _P.PAYOUTS_READ}
     ),
     OperatorRole.CATALOGUE: frozenset(
-        {_P.MERCHANTS_READ, _P.MERCHANTS_WRITE, _P.SYNCS_READ, _P.SYNCS_WRITE, _P.SYNCS_DECIDE}
+        {_P.BACK_OFFICE, _P.MERCHANTS_READ, _P.MERCHANTS_WRITE, _P.SYNCS_READ, _P.SYNCS_WRITE, _P.SYNCS_DECIDE}
     ),
     OperatorRole.FINANCE: frozenset(
         {
+            _P.BACK_OFFICE,
             _P.MERCHANTS_READ,
             _P.CONVERSIONS_READ,
             _P.CONVERSIONS_DECIDE,

@@ -17,9 +17,7 @@ NOW = sa.text("now()")
 
 
 def _timestamp(name: str, *, nullable: bool = False, default: bool = False) -> sa.Column[Any]:
-    return sa.Column(
-        name, sa.DateTime(timezone=True), nullable=nullable, server_default=NOW if default else None
-    )
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable, server_default=NOW if default else None)
 
 
 def upgrade() -> None:

@@ -1,0 +1,158 @@
+"""REST for operators: their sessions, producers' keys, the audit log."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from domains.customers import service
+from domains.customers.schemas import (
+    AuditEntryOut,
+    ProducerIn,
+    ProducerOut,
+    ProducerWithKey,
+    SignInIn,
+    TokensOut,
+)
+from domains.customers.service import ProducerRef, SessionIssuer, SubjectKind
+from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
+from wapsi.http.idempotency import IdempotencyDep
+from wapsi.http.paging import CursorInvalid, CursorParam, Page, PageSize, decode_cursor, encode_cursor, split_page
+from wapsi.http.problems import problem_responses
+from wapsi.security import audit
+from wapsi.security.permissions import Permission
+from wapsi.security.principal import Principal
+
+admin_router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+# Of all permissions, this is the one that every operator's role has.
+Operator = Annotated[Principal, requires(Permission.BACK_OFFICE)]
+ProducersWriter = Annotated[Principal, requires(Permission.PRODUCERS_WRITE)]
+AuditReader = Annotated[Principal, requires(Permission.AUDIT_READ)]
+
+_REFUSED = problem_responses(401, 403, 422)
+
+
+@admin_router.post("/sessions", status_code=201, responses=problem_responses(401, 422), dependencies=[PublicDep])
+async def sign_in_operator(request: Request, response: Response, runtime: RuntimeDep, body: SignInIn) -> TokensOut:
+    """For operators; refreshed at /v1/sessions:refresh."""
+    tokens = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
+        runtime.db,
+        SubjectKind.OPERATOR,
+        body.email,
+        body.password.get_secret_value(),
+        request.headers.get("user-agent", ""),
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return TokensOut.of(tokens)
+
+
+@admin_router.delete("/sessions/current", status_code=204, responses=problem_responses(401, 403))
+async def sign_out_operator(session: WriteDep, principal: Operator) -> None:
+    """Ends the session: its refresh token is refused from now on, its access token when it expires."""
+    if principal.session_id is not None:
+        await service.end_session(session, principal.session_id)
+
+
+@admin_router.get("/producers", responses=_REFUSED)
+async def list_producers(
+    session: ReadDep, _principal: ProducersWriter, limit: PageSize = 50, cursor: CursorParam = None
+) -> Page[ProducerOut]:
+    """The newest first, without their keys."""
+    found = await service.list_producers(session, limit=limit + 1, older_than=_id_of("producers", cursor))
+    producers, more = split_page(found, limit)
+    return Page(
+        items=[ProducerOut.of(producer) for producer in producers],
+        next_cursor=encode_cursor("producers", str(producers[-1].id)) if more else None,
+    )
+
+
+@admin_router.post(
+    "/producers",
+    status_code=201,
+    response_model=ProducerWithKey,
+    responses={**_REFUSED, **problem_responses(400, 409)},
+)
+async def create_producer(
+    session: WriteDep, principal: ProducersWriter, idempotency: IdempotencyDep, body: ProducerIn
+) -> Response:
+    """Makes a producer with a key, which is shown this once."""
+    made: list[ProducerWithKey] = []
+
+    async def work() -> ProducerOut:
+        producer, key = await service.create_producer(
+            session,
+            body.name,
+            body.merchant_ids,
+            network_id=body.network_id,
+            expires_at=body.expires_at,
+            principal=principal,
+        )
+        return _note(made, producer, key)
+
+    return _shown_once(await idempotency.answer(work), made)
+
+
+@admin_router.post(
+    "/producers/{producer_id}:rotate",
+    response_model=ProducerWithKey,
+    responses={**_REFUSED, **problem_responses(400, 404, 409)},
+)
+async def rotate_producer(
+    session: WriteDep, principal: ProducersWriter, idempotency: IdempotencyDep, producer_id: UUID
+) -> Response:
+    """A new key, shown this once. The one before is refused from now on."""
+    made: list[ProducerWithKey] = []
+
+    async def work() -> ProducerOut:
+        producer, key = await service.rotate_producer(session, producer_id, principal=principal)
+        return _note(made, producer, key)
+
+    return _shown_once(await idempotency.answer(work, status=200), made)
+
+
+@admin_router.post("/producers/{producer_id}:revoke", responses={**_REFUSED, **problem_responses(404)})
+async def revoke_producer(session: WriteDep, principal: ProducersWriter, producer_id: UUID) -> ProducerOut:
+    """Its key is refused from now on, for good."""
+    return ProducerOut.of(await service.revoke_producer(session, producer_id, principal=principal))
+
+
+@admin_router.get("/audit-log", responses=_REFUSED)
+async def list_audit_log(
+    session: ReadDep, _principal: AuditReader, limit: PageSize = 50, cursor: CursorParam = None
+) -> Page[AuditEntryOut]:
+    """Who changed what, the newest first."""
+    found = await audit.list_entries(session, limit=limit + 1, older_than=_id_of("audit-log", cursor))
+    entries, more = split_page(found, limit)
+    return Page(
+        items=[AuditEntryOut.of(entry) for entry in entries],
+        next_cursor=encode_cursor("audit-log", str(entries[-1].id)) if more else None,
+    )
+
+
+def _id_of(listing: str, cursor: str | None) -> UUID | None:
+    """The id in a cursor. Raises CursorInvalid."""
+    key: list[Any] | None = decode_cursor(listing, cursor, 1)
+    if key is None:
+        return None
+    try:
+        return UUID(str(key[0]))
+    except ValueError:
+        raise CursorInvalid("This cursor does not belong to this listing. Start from the first page.") from None
+
+
+def _note(made: list[ProducerWithKey], producer: ProducerRef, key: str) -> ProducerWithKey:
+    """Keeps the answer with the key for the caller; returns the one without it, to be stored."""
+    without_key = ProducerWithKey.of(producer)
+    made.append(without_key.model_copy(update={"key": key}))
+    return without_key
+
+
+def _shown_once(answer: Response, made: list[ProducerWithKey]) -> Response:
+    """The first answer carries the key. What is stored for repetitions does not."""
+    if made:
+        answer.body = made[0].model_dump_json().encode()
+        answer.headers["Content-Length"] = str(len(answer.body))
+        answer.headers["Cache-Control"] = "no-store"
+    return answer

@@ -1,0 +1,61 @@
+"""What can go wrong with accounts, producers and payout methods."""
+
+from wapsi.errors import Conflict, Invalid, NotFound, PreconditionFailed
+
+
+class CustomerNotFound(NotFound):
+    reason = "CUSTOMER_NOT_FOUND"
+
+
+class ReferralCodeUnknown(Invalid):
+    reason = "REFERRAL_CODE_UNKNOWN"
+
+
+class PasswordInvalid(Invalid):
+    reason = "PASSWORD_INVALID"
+
+
+class OperatorExists(Conflict):
+    reason = "OPERATOR_EXISTS"
+
+
+class ProducerNotFound(NotFound):
+    reason = "PRODUCER_NOT_FOUND"
+
+
+class ProducerRevoked(PreconditionFailed):
+    reason = "PRODUCER_REVOKED"
+
+
+class ProducerExpiryPast(Invalid):
+    reason = "PRODUCER_EXPIRY_PAST"
+
+
+class MerchantUnknown(Invalid):
+    """A producer was to speak for a merchant that does not exist."""
+
+    reason = "MERCHANT_UNKNOWN"
+
+
+class NetworkUnknown(Invalid):
+    reason = "NETWORK_UNKNOWN"
+
+
+class IBANInvalid(Invalid):
+    reason = "IBAN_INVALID"
+
+
+class MobileNumberInvalid(Invalid):
+    reason = "MOBILE_NUMBER_INVALID"
+
+
+class PayoutMethodNotFound(NotFound):
+    reason = "PAYOUT_METHOD_NOT_FOUND"
+
+
+class PayoutMethodExists(Conflict):
+    reason = "PAYOUT_METHOD_EXISTS"
+
+
+class PayoutMethodLimit(PreconditionFailed):
+    reason = "PAYOUT_METHOD_LIMIT"

@@ -1,0 +1,90 @@
+"""What the customers domain can do. Other domains enter here."""
+
+from domains.customers.errors import (
+    CustomerNotFound,
+    OperatorExists,
+    PasswordInvalid,
+    PayoutMethodExists,
+    PayoutMethodNotFound,
+    ProducerNotFound,
+    ProducerRevoked,
+)
+from domains.customers.models import CustomerStatus, PayoutMethodKind, SubjectKind, WalletProvider
+from domains.customers.service.accounts import (
+    PASSWORD_MAX_LENGTH,
+    PASSWORD_MIN_LENGTH,
+    ProfileChanges,
+    create_operator,
+    get_customer,
+    get_profile,
+    sign_up,
+    update_profile,
+)
+from domains.customers.service.authentication import Authentication
+from domains.customers.service.payout_methods import (
+    add_bank_account,
+    add_mobile_wallet,
+    get_payout_method,
+    list_payout_methods,
+    payout_account,
+    remove_payout_method,
+)
+from domains.customers.service.producers import (
+    create_producer,
+    get_producer,
+    list_producers,
+    revoke_producer,
+    rotate_producer,
+)
+from domains.customers.service.refs import (
+    CustomerRef,
+    OperatorRef,
+    PayoutMethodRef,
+    ProducerRef,
+    Profile,
+    Tokens,
+)
+from domains.customers.service.sessions import SessionIssuer, end_session, forget_sessions
+
+__all__ = [
+    "PASSWORD_MAX_LENGTH",
+    "PASSWORD_MIN_LENGTH",
+    "Authentication",
+    "CustomerNotFound",
+    "CustomerRef",
+    "CustomerStatus",
+    "OperatorExists",
+    "OperatorRef",
+    "PasswordInvalid",
+    "PayoutMethodExists",
+    "PayoutMethodKind",
+    "PayoutMethodNotFound",
+    "PayoutMethodRef",
+    "ProducerNotFound",
+    "ProducerRef",
+    "ProducerRevoked",
+    "Profile",
+    "ProfileChanges",
+    "SessionIssuer",
+    "SubjectKind",
+    "Tokens",
+    "WalletProvider",
+    "add_bank_account",
+    "add_mobile_wallet",
+    "create_operator",
+    "create_producer",
+    "end_session",
+    "forget_sessions",
+    "get_customer",
+    "get_payout_method",
+    "get_producer",
+    "get_profile",
+    "list_payout_methods",
+    "list_producers",
+    "payout_account",
+    "remove_payout_method",
+    "revoke_producer",
+    "rotate_producer",
+    "sign_up",
+    "update_profile",
+]

@@ -1,0 +1,163 @@
+"""Customers and operators."""
+
+import secrets
+from typing import Any, TypedDict
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from domains.customers.errors import CustomerNotFound, OperatorExists, PasswordInvalid, ReferralCodeUnknown
+from domains.customers.models import CustomerRow, CustomerStatus, OperatorRow
+from domains.customers.service.refs import CustomerRef, OperatorRef, Profile
+from wapsi.clock import now
+from wapsi.db import ReadSession, WriteSession
+from wapsi.ids import new_id
+from wapsi.security import audit
+from wapsi.security.passwords import hash_password
+from wapsi.security.permissions import OperatorRole
+from wapsi.security.principal import Principal
+
+PASSWORD_MIN_LENGTH = 10
+PASSWORD_MAX_LENGTH = 200
+DEFAULT_PREFERENCES = {"notify_by_email": True, "marketing": False}
+
+# Crockford's base 32: nothing that is misread when a friend dictates it.
+_CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CODE_LENGTH = 10
+
+
+class ProfileChanges(TypedDict, total=False):
+    """What is to change; a key that is absent stays. `preferences` is merged into what is stored."""
+
+    display_name: str
+    locale: str
+    preferences: dict[str, Any]
+
+
+def normalise_email(email: str) -> str:
+    """One account a mailbox as people mean it: case and surrounding spaces do not count."""
+    return email.strip().lower()
+
+
+async def sign_up(
+    session: WriteSession,
+    *,
+    email: str,
+    password_hash: str,
+    display_name: str,
+    locale: str = "en",
+    referral_code: str | None = None,
+) -> None:
+    """Makes the account, or does nothing where the e-mail has one already: the caller is not told which.
+
+    Takes a hash, so that hashing, the slow part, is the same work in both cases and holds no connection.
+    Raises ReferralCodeUnknown, whatever the e-mail.
+    """
+    referred_by = None if referral_code is None else await _referrer(session, referral_code)
+    await session.execute(
+        insert(CustomerRow)
+        .values(
+            id=new_id(),
+            email=normalise_email(email),
+            password_hash=password_hash,
+            display_name=display_name,
+            locale=locale,
+            referral_code=_new_referral_code(),
+            referred_by=referred_by,
+            preferences=DEFAULT_PREFERENCES,
+        )
+        .on_conflict_do_nothing(index_elements=[CustomerRow.email])
+    )
+
+
+async def get_customer(session: ReadSession, customer_id: UUID) -> CustomerRef:
+    """Whatever the status. Raises CustomerNotFound."""
+    row = await session.get(CustomerRow, customer_id)
+    if row is None:
+        raise _not_found(customer_id)
+    return CustomerRef(row.id, row.email, row.display_name, row.currency, CustomerStatus(row.status))
+
+
+async def get_profile(session: ReadSession, customer_id: UUID) -> Profile:
+    """Raises CustomerNotFound."""
+    row = await session.get(CustomerRow, customer_id)
+    if row is None:
+        raise _not_found(customer_id)
+    return _profile(row)
+
+
+async def update_profile(session: WriteSession, customer_id: UUID, changes: ProfileChanges) -> Profile:
+    """Raises CustomerNotFound."""
+    row = await session.get_locked(CustomerRow, customer_id)
+    if row is None:
+        raise _not_found(customer_id)
+    row.display_name = changes.get("display_name", row.display_name)
+    row.locale = changes.get("locale", row.locale)
+    row.preferences = {**row.preferences, **changes.get("preferences", {})}
+    row.updated_at = now()
+    await session.flush()
+    return _profile(row)
+
+
+async def create_operator(
+    session: WriteSession,
+    email: str,
+    password: str,
+    role: OperatorRole,
+    *,
+    principal: Principal | None = None,
+) -> OperatorRef:
+    """Raises PasswordInvalid and OperatorExists."""
+    if not PASSWORD_MIN_LENGTH <= len(password) <= PASSWORD_MAX_LENGTH:
+        raise PasswordInvalid(f"A password has {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters.")
+    operator_id = await session.scalar(
+        insert(OperatorRow)
+        .values(
+            id=new_id(),
+            email=normalise_email(email),
+            password_hash=await hash_password(password),
+            role=OperatorRole(role),
+        )
+        .on_conflict_do_nothing(index_elements=[OperatorRow.email])
+        .returning(OperatorRow.id)
+    )
+    if operator_id is None:
+        raise OperatorExists("There is an operator with this e-mail already.")
+    await audit.record(
+        session, principal, action="operator.created", target=f"operator:{operator_id}", after={"role": role}
+    )
+    return OperatorRef(operator_id, normalise_email(email), OperatorRole(role))
+
+
+async def _referrer(session: ReadSession, code: str) -> UUID:
+    customer_id = await session.scalar(
+        select(CustomerRow.id).where(
+            CustomerRow.referral_code == code.upper(), CustomerRow.status == CustomerStatus.ACTIVE
+        )
+    )
+    if customer_id is None:
+        raise ReferralCodeUnknown("This referral code is not known. Leave it out or correct it.")
+    return customer_id
+
+
+def _new_referral_code() -> str:
+    return "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH))
+
+
+def _not_found(customer_id: UUID) -> CustomerNotFound:
+    return CustomerNotFound("There is no such customer.", customer_id=str(customer_id))
+
+
+def _profile(row: CustomerRow) -> Profile:
+    return Profile(
+        id=row.id,
+        email=row.email,
+        display_name=row.display_name,
+        currency=row.currency,
+        locale=row.locale,
+        status=CustomerStatus(row.status),
+        referral_code=row.referral_code,
+        preferences={**DEFAULT_PREFERENCES, **row.preferences},
+        created_at=row.created_at,
+    )

@@ -1,0 +1,118 @@
+"""From the credentials behind `Authorization: Bearer` to a principal."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from domains.customers.models import ProducerMerchantRow, ProducerRow, SubjectKind
+from wapsi.clock import now
+from wapsi.config import Settings
+from wapsi.db import Database
+from wapsi.errors import Unavailable
+from wapsi.security.permissions import (
+    CUSTOMER_PERMISSIONS,
+    PRODUCER_PERMISSIONS,
+    ROLE_PERMISSIONS,
+    OperatorRole,
+    Permission,
+)
+from wapsi.security.principal import CredentialsInvalid, Principal, PrincipalKind
+from wapsi.security.signing import Keys, SignatureInvalid
+
+log = structlog.get_logger(__name__)
+
+ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105  # RFC 9068's name
+AUDIENCE = "wapsi"
+PRODUCER_KEY_PREFIX = "wpk_"
+LAST_USED_EVERY = timedelta(minutes=1)
+_NO_HASH = bytes(32)
+
+
+def hash_producer_secret(secret: str) -> bytes:
+    """A plain hash is enough: the secret is 32 random bytes, which nobody guesses from it."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+class Authentication:
+    """Access tokens of customers and operators, verified without asking the database, and producers' keys.
+
+    A token is good until it expires (`WAPSI_ACCESS_TOKEN_TTL_S`), even when its session has ended meanwhile. A
+    producer's key is looked up at each call, so that one revoked is refused at once.
+    """
+
+    def __init__(self, db: Database, keys: Keys, settings: Settings) -> None:
+        self._db = db
+        self._keys = keys
+        self._issuer = settings.public_url
+
+    async def authenticate(self, bearer: str) -> Principal:
+        """Raises CredentialsInvalid."""
+        if bearer.startswith(PRODUCER_KEY_PREFIX):
+            return await self._producer(bearer)
+        try:
+            claims = self._keys.verify(ACCESS_TOKEN_TYPE, bearer, audience=AUDIENCE, issuer=self._issuer)
+            return _principal_of(claims)
+        except (SignatureInvalid, KeyError, ValueError, TypeError, AttributeError):
+            raise CredentialsInvalid from None
+
+    async def _producer(self, key: str) -> Principal:
+        prefix, _, secret = key.removeprefix(PRODUCER_KEY_PREFIX).partition("_")
+        if not (prefix.isalnum() and prefix.isascii()):
+            raise CredentialsInvalid
+        merchants = (
+            select(func.array_agg(ProducerMerchantRow.merchant_id))
+            .where(ProducerMerchantRow.producer_id == ProducerRow.id)
+            .scalar_subquery()
+        )
+        async with self._db.read() as session:
+            found = await session.execute(
+                select(ProducerRow, merchants.label("merchant_ids")).where(ProducerRow.key_prefix == prefix)
+            )
+            row = found.one_or_none()
+        producer: ProducerRow | None = None if row is None else row.ProducerRow
+        # Compared even where there is none, so that the time does not tell.
+        matches = hmac.compare_digest(hash_producer_secret(secret), producer.key_hash if producer else _NO_HASH)
+        if row is None or producer is None or not matches:
+            raise CredentialsInvalid
+        if producer.revoked_at is not None or (producer.expires_at is not None and producer.expires_at <= now()):
+            raise CredentialsInvalid
+        if producer.last_used_at is None or producer.last_used_at < now() - LAST_USED_EVERY:
+            await self._note_use(producer.id)
+        return Principal(
+            PrincipalKind.PRODUCER,
+            producer.id,
+            PRODUCER_PERMISSIONS,
+            merchant_ids=frozenset(row.merchant_ids or ()),
+        )
+
+    async def _note_use(self, producer_id: UUID) -> None:
+        """Of many calls at once one writes, the others pass it by. When it fails, the call it belongs to goes on."""
+        stale = (
+            select(ProducerRow.id)
+            .where(
+                ProducerRow.id == producer_id,
+                or_(ProducerRow.last_used_at.is_(None), ProducerRow.last_used_at < now() - LAST_USED_EVERY),
+            )
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        try:
+            async with self._db.write() as session:
+                await session.execute(update(ProducerRow).where(ProducerRow.id == stale).values(last_used_at=now()))
+        except (Unavailable, SQLAlchemyError) as error:
+            log.warning("producer_use_not_noted", producer_id=str(producer_id), cause=repr(error))
+
+
+def _principal_of(claims: Mapping[str, Any]) -> Principal:
+    kind = SubjectKind(claims["kind"])
+    permissions: frozenset[Permission] = CUSTOMER_PERMISSIONS
+    if kind is SubjectKind.OPERATOR:
+        permissions = ROLE_PERMISSIONS[OperatorRole(claims["role"])]
+    return Principal(PrincipalKind(kind), UUID(claims["sub"]), permissions, session_id=UUID(claims["sid"]))

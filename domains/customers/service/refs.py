@@ -1,0 +1,79 @@
+"""What this domain hands to others: frozen values, never rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domains.customers.models import CustomerStatus, PayoutMethodKind, WalletProvider
+from wapsi.security.permissions import OperatorRole
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRef:
+    id: UUID
+    email: str
+    display_name: str
+    currency: str
+    status: CustomerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All that a customer may see of the own account."""
+
+    id: UUID
+    email: str
+    display_name: str
+    currency: str
+    locale: str
+    status: CustomerStatus
+    referral_code: str
+    preferences: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRef:
+    id: UUID
+    email: str
+    role: OperatorRole
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerRef:
+    """`network_id` is the network whose sales it may report; None is none."""
+
+    id: UUID
+    name: str
+    key_prefix: str
+    merchant_ids: frozenset[UUID]
+    network_id: UUID | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a sign-in gives. Lifetimes in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in_s: int
+    refresh_expires_in_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutMethodRef:
+    """`masked` shows the account's last four characters; `provider` is None for a bank account."""
+
+    id: UUID
+    customer_id: UUID
+    kind: PayoutMethodKind
+    label: str
+    masked: str
+    provider: WalletProvider | None
+    created_at: datetime

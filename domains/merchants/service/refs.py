@@ -1,0 +1,109 @@
+"""What this domain hands to others: frozen values, never rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domains.merchants.models import CustomerType, MerchantStatus, NetworkKind, RateKind
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRef:
+    id: UUID
+    slug: str
+    name: str
+    kind: NetworkKind
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantRef:
+    """`network` is the network's slug, None where the merchant is direct.
+
+    `deep_link_template` holds {link} (the percent-encoded target) and {click_id}. `allowed_landing_hosts` are host
+    names in lower case; each stands for its subdomains too. `feed_settings` say how the merchant's
+    feed files are read (column mapping, encoding and such); the offers domain knows their meaning.
+    """
+
+    id: UUID
+    slug: str
+    name: str
+    status: MerchantStatus
+    network: str | None
+    currency: str
+    deep_link_template: str | None
+    allowed_landing_hosts: tuple[str, ...]
+    click_window_days: int
+    validation_days: int
+    tracking_days: int
+    logo_url: str | None
+    description: str
+    feed_settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMerchant:
+    """A merchant to be made, as a draft. `network` is a slug."""
+
+    slug: str
+    name: str
+    currency: str
+    description: str = ""
+    logo_url: str | None = None
+    network: str | None = None
+    deep_link_template: str | None = None
+    allowed_landing_hosts: tuple[str, ...] = ()
+    click_window_days: int = 30
+    tracking_days: int = 3
+    validation_days: int = 45
+    feed_settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What the customer gets: `percent_bps` hundredths of a percent of the sale's amount, at most `cap_minor`, or
+    `fixed_minor` a sale. The amounts are in minor units of `currency`. An empty `rate_category` is the default."""
+
+    rate_category: str
+    customer_type: CustomerType
+    kind: RateKind
+    percent_bps: int | None
+    fixed_minor: int | None
+    currency: str
+    cap_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateSchedule:
+    """The rates of a merchant in [valid_from, valid_until); None is open-ended."""
+
+    merchant_id: UUID
+    version: int
+    valid_from: datetime
+    valid_until: datetime | None
+    rates: tuple[Rate, ...]
+    exclusions: str
+    terms: str
+
+    def rate_for(self, rate_category: str, customer_type: str) -> Rate:
+        """The closest rate: of the category before the default one, of the customer's type before `unknown`.
+
+        There always is one: a schedule without a default rate for `unknown` is not published.
+        """
+        by_key = {(rate.rate_category, str(rate.customer_type)): rate for rate in self.rates}
+        unknown = str(CustomerType.UNKNOWN)
+        for key in ((rate_category, customer_type), (rate_category, unknown), ("", customer_type)):
+            if key in by_key:
+                return by_key[key]
+        return by_key["", unknown]
+
+
+@dataclass(frozen=True, slots=True)
+class NewSchedule:
+    """Rates to be published. `valid_from` None is at once. The rates' currency must be the merchant's."""
+
+    rates: tuple[Rate, ...]
+    valid_from: datetime | None = None
+    exclusions: str = ""
+    terms: str = ""

@@ -1,0 +1,80 @@
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx2
+import pytest
+
+from domains.customers import service
+from wapsi.db import Database
+from wapsi.security.permissions import OperatorRole
+
+PASSWORD = "correct horse battery"
+SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
+
+
+@pytest.fixture
+def sign_up(api: httpx2.AsyncClient) -> Callable[..., Awaitable[httpx2.Response]]:
+    """Posts a sign-up with a fresh Idempotency-Key; `changes` replace fields."""
+
+    async def sign_up(email: str = "asma@example.com", **changes: Any) -> httpx2.Response:
+        body = {"email": email, "password": PASSWORD, "display_name": "Asma"} | changes
+        return await api.post("/v1/customers", json=body, headers={"Idempotency-Key": uuid4().hex})
+
+    return sign_up
+
+
+@pytest.fixture
+def sign_in(api: httpx2.AsyncClient) -> Callable[..., Awaitable[httpx2.Response]]:
+    async def sign_in(email: str = "asma@example.com", password: str = PASSWORD) -> httpx2.Response:
+        return await api.post("/v1/sessions", json={"email": email, "password": password})
+
+    return sign_in
+
+
+@pytest.fixture
+async def customer(
+    sign_up: Callable[..., Awaitable[httpx2.Response]], sign_in: Callable[..., Awaitable[httpx2.Response]]
+) -> dict[str, Any]:
+    """Asma, signed in: her tokens, as POST /v1/sessions answered."""
+    assert (await sign_up()).status_code == 201
+    answer = await sign_in()
+    assert answer.status_code == 201, answer.text
+    tokens: dict[str, Any] = answer.json()
+    return tokens
+
+
+@pytest.fixture
+def headers(customer: dict[str, Any]) -> dict[str, str]:
+    """Asma's, with an Idempotency-Key."""
+    return {"Authorization": f"Bearer {customer['access_token']}", "Idempotency-Key": uuid4().hex}
+
+
+@pytest.fixture
+def operator(db: Database, api: httpx2.AsyncClient) -> Callable[[OperatorRole], Awaitable[dict[str, str]]]:
+    """Makes an operator and returns the headers of a signed-in request, with an Idempotency-Key."""
+
+    async def operator(role: OperatorRole) -> dict[str, str]:
+        email = f"{uuid4().hex}@wapsi.example"
+        async with db.write() as session:
+            await service.create_operator(session, email, PASSWORD, role)
+        answer = await api.post("/v1/admin/sessions", json={"email": email, "password": PASSWORD})
+        return {"Authorization": f"Bearer {answer.json()['access_token']}", "Idempotency-Key": uuid4().hex}
+
+    return operator
+
+
+@pytest.fixture
+async def admin(operator: Callable[[OperatorRole], Awaitable[dict[str, str]]]) -> dict[str, str]:
+    return await operator(OperatorRole.ADMIN)
+
+
+@pytest.fixture
+def insert_merchant(admin_sql: SQL) -> Callable[[str], Awaitable[UUID]]:
+    async def insert_merchant(slug: str) -> UUID:
+        rows = await admin_sql("INSERT INTO merchants (slug, name, currency) VALUES ($1, $1, 'PKR') RETURNING id", slug)
+        merchant_id: UUID = rows[0]["id"]
+        return merchant_id
+
+    return insert_merchant
