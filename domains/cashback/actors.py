@@ -1,0 +1,48 @@
+"""The domain's jobs: ids in, service called."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from domains.cashback import service
+from wapsi.db import WriteSession
+from wapsi.queue.jobs import Job
+from wapsi.queue.registry import job
+
+
+async def _sending_died(session: WriteSession, args: Mapping[str, Any], error: str) -> None:
+    await service.park_unsent(session, UUID(args["payout_id"]), error)
+
+
+# Retried after any fault, which is safe: an attempt that finds the payout begun asks the provider and does not send.
+@job(service.SEND_PAYOUT, max_attempts=5, lease_s=30, on_dead=_sending_died)
+async def send_payout(job: Job) -> None:
+    provider = service.provider_of(service.DEFAULT_PROVIDER, job.runtime.db)
+    await service.send_payout(job, UUID(job.args["payout_id"]), provider)
+
+
+@job("cashback.sweep_payouts", every_s=60)
+async def sweep_payouts(job: Job) -> None:
+    for name in service.PROVIDERS:
+        await service.sweep_payouts(job, service.provider_of(name, job.runtime.db))
+
+
+@job("cashback.confirm_due", every_s=300)
+async def confirm_due(job: Job) -> None:
+    """Approved cashback is confirmed at once; what is overdue is asked about, never confirmed by waiting."""
+    async with job.write() as session:
+        await service.mark_overdue(session)
+        await job.complete(session)
+
+
+@job("cashback.ensure_partitions", every_s=86_400)
+async def ensure_partitions(job: Job) -> None:
+    async with job.write() as session:
+        await service.ensure_partitions(session)
+        await job.complete(session)
+
+
+@job("cashback.verify_ledger", every_s=900, lease_s=120)
+async def verify_ledger(job: Job) -> None:
+    async with job.runtime.db.read() as session:
+        await service.verify_and_report(session)

@@ -1,0 +1,129 @@
+"""What can be wrong with clicks, sales, rewards, claims and payouts."""
+
+from wapsi.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    Unauthenticated,
+)
+
+
+class InsufficientBalance(PreconditionFailed):
+    """A customer's account would fall below zero."""
+
+    reason = "INSUFFICIENT_BALANCE"
+
+
+class PostedAlready(Conflict):
+    """The ledger holds a posting for this cause: one effect a (source, external id)."""
+
+    reason = "POSTED_ALREADY"
+
+
+class ResolvedAlready(Conflict):
+    """A pending posting is confirmed or declined once."""
+
+    reason = "RESOLVED_ALREADY"
+
+
+class PostingInvalid(Invalid):
+    """Entries that do not balance, are zero or are not whole numbers. A bug of the caller's, not of a user's."""
+
+    reason = "POSTING_INVALID"
+
+
+class TransactionNotFound(NotFound):
+    reason = "TRANSACTION_NOT_FOUND"
+
+
+class ClickNotFound(NotFound):
+    reason = "CLICK_NOT_FOUND"
+
+
+class ClickTargetInvalid(Invalid):
+    """Name either an offer or a merchant."""
+
+    reason = "CLICK_TARGET_INVALID"
+
+
+class LandingLinkRefused(Invalid):
+    """A link that is not a plain web address on one of the merchant's landing hosts."""
+
+    reason = "LANDING_LINK_REFUSED"
+
+
+class MerchantNotClickable(PreconditionFailed):
+    """The merchant takes no clicks: it is not active, or has no link template."""
+
+    reason = "MERCHANT_NOT_CLICKABLE"
+
+
+class CustomerNotActive(PreconditionFailed):
+    reason = "CUSTOMER_NOT_ACTIVE"
+
+
+class PostbackUnsigned(Unauthenticated):
+    """One answer for missing, malformed, stale and wrong: it does not tell a forger which."""
+
+    reason = "POSTBACK_UNSIGNED"
+
+    def __init__(self) -> None:
+        super().__init__("The postback's signature is missing, wrong, or older than five minutes.")
+
+
+class BatchInvalid(Invalid):
+    reason = "BATCH_INVALID"
+
+
+class EventRefused(PreconditionFailed):
+    """The event is stored, but had no effect; its own reason is in the metadata as `cause`."""
+
+    reason = "EVENT_REFUSED"
+
+
+class EventMalformed(Invalid):
+    reason = "EVENT_MALFORMED"
+
+
+class MerchantNotReportable(PermissionDenied):
+    """A producer reports only sales of its own merchants."""
+
+    reason = "MERCHANT_NOT_REPORTABLE"
+
+
+class NetworkNotReportable(PermissionDenied):
+    """A producer reports only for its own network."""
+
+    reason = "NETWORK_NOT_REPORTABLE"
+
+
+class ConversionNotFound(NotFound):
+    reason = "CONVERSION_NOT_FOUND"
+
+
+class RewardNotFound(NotFound):
+    reason = "REWARD_NOT_FOUND"
+
+
+class ClaimNotFound(NotFound):
+    reason = "CLAIM_NOT_FOUND"
+
+
+class ClaimExists(Conflict):
+    reason = "CLAIM_EXISTS"
+
+
+class PayoutNotFound(NotFound):
+    reason = "PAYOUT_NOT_FOUND"
+
+
+class PayoutTooSmall(PreconditionFailed):
+    reason = "PAYOUT_TOO_SMALL"
+
+
+class CurrencyNotPaidOut(PreconditionFailed):
+    """No minimum is set for the currency, so that nothing is paid out in it."""
+
+    reason = "CURRENCY_NOT_PAID_OUT"

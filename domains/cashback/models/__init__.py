@@ -1,0 +1,30 @@
+"""Tables of the cashback domain."""
+
+from domains.cashback.models.clicks import ClickRow
+from domains.cashback.models.conversions import (
+    AdjustmentRow,
+    ClaimRow,
+    ConversionRow,
+    EventRow,
+    MappingRow,
+    RewardRow,
+)
+from domains.cashback.models.ledger import AccountRow, BalanceRow, EntryRow, StateChangeRow, TransactionRow
+from domains.cashback.models.payouts import PayoutRow, SandboxPayoutRow
+
+__all__ = [
+    "AccountRow",
+    "AdjustmentRow",
+    "BalanceRow",
+    "ClaimRow",
+    "ClickRow",
+    "ConversionRow",
+    "EntryRow",
+    "EventRow",
+    "MappingRow",
+    "PayoutRow",
+    "RewardRow",
+    "SandboxPayoutRow",
+    "StateChangeRow",
+    "TransactionRow",
+]

@@ -1,0 +1,176 @@
+"""The customer's own money: balance, cashbacks and why they are what they are, withdrawals, claims."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+from starlette.responses import Response
+
+from domains.cashback import service
+from domains.cashback.router.routers import Customer, router
+from domains.cashback.schemas import (
+    BalanceOut,
+    BalancesOut,
+    CashbackOut,
+    ClaimIn,
+    ClaimOut,
+    ExplanationOut,
+    PayoutIn,
+    PayoutOut,
+    StatementLineOut,
+)
+from domains.cashback.service import PayoutState, RewardState
+from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep
+from wapsi.http.idempotency import IdempotencyDep
+from wapsi.http.paging import CursorInvalid, CursorParam, Page, PageSize, decode_cursor, encode_cursor, split_page
+from wapsi.http.problems import problem_responses
+from wapsi.ids import MalformedID, parse_id
+
+_READ = problem_responses(401, 403, 422)
+_MADE = problem_responses(400, 401, 403, 404, 409, 422)
+
+
+def before_id(listing: str, cursor: str | None) -> UUID | None:
+    """The id in a cursor of a listing by id. Raises CursorInvalid."""
+    key = decode_cursor(listing, cursor, 1)
+    try:
+        return None if key is None else parse_id(str(key[0]), "cursor")
+    except MalformedID:
+        raise CursorInvalid("This cursor does not belong to this listing. Start from the first page.") from None
+
+
+def before_number(listing: str, cursor: str | None) -> int | None:
+    """The same, of a listing by number."""
+    key = decode_cursor(listing, cursor, 1)
+    if key is None:
+        return None
+    if type(key[0]) is not int or not 0 <= key[0] < 2**63:
+        raise CursorInvalid("This cursor does not belong to this listing. Start from the first page.")
+    return key[0]
+
+
+@router.get("/v1/me/balance", tags=["me"], responses=problem_responses(401, 403))
+async def get_balance(session: ReadDep, principal: Customer) -> BalancesOut:
+    """One balance a currency; none before the first cashback."""
+    found = await service.balances(session, principal.id)
+    return BalancesOut(balances=[BalanceOut.model_validate(balance) for balance in found])
+
+
+@router.get("/v1/me/cashbacks", tags=["me"], responses=_READ)
+async def list_cashbacks(
+    session: ReadDep,
+    principal: Customer,
+    state: Annotated[RewardState | None, Query()] = None,
+    limit: PageSize = 50,
+    cursor: CursorParam = None,
+) -> Page[CashbackOut]:
+    """The newest first."""
+    listing = f"cashbacks {state}"
+    rewards = await service.list_rewards(
+        session, principal.id, limit=limit + 1, state=state, before=before_id(listing, cursor)
+    )
+    page, more = split_page(rewards, limit)
+    return Page(
+        items=[CashbackOut.model_validate(reward) for reward in page],
+        next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
+    )
+
+
+@router.get("/v1/me/cashbacks/{cashback_id}", tags=["me"], responses=problem_responses(401, 403, 404, 422))
+async def get_cashback(session: ReadDep, principal: Customer, cashback_id: UUID) -> CashbackOut:
+    return CashbackOut.model_validate(await service.get_reward(session, cashback_id, principal.id))
+
+
+@router.get("/v1/me/cashbacks/{cashback_id}/explain", tags=["me"], responses=problem_responses(401, 403, 404, 422))
+async def explain_cashback(
+    session: ReadDep, runtime: RuntimeDep, principal: Customer, cashback_id: UUID
+) -> ExplanationOut:
+    """The whole story: what was promised, what came in, which rule held, what was booked, and who decided."""
+    explanation = await service.explain_reward(session, runtime.keys, principal.id, cashback_id)
+    return ExplanationOut.model_validate(explanation)
+
+
+@router.get("/v1/me/statements", tags=["me"], responses=_READ)
+async def get_statement(
+    session: ReadDep, principal: Customer, limit: PageSize = 50, cursor: CursorParam = None
+) -> Page[StatementLineOut]:
+    """Every change of the balance, the newest first."""
+    listing = "statement"
+    lines = await service.statement(session, principal.id, limit=limit + 1, before=before_number(listing, cursor))
+    page, more = split_page(lines, limit)
+    return Page(
+        items=[StatementLineOut.model_validate(line) for line in page],
+        next_cursor=encode_cursor(listing, page[-1].id) if more else None,
+    )
+
+
+@router.post("/v1/me/payouts", status_code=201, response_model=PayoutOut, tags=["me"], responses=_MADE)
+async def request_payout(
+    session: WriteDep, idempotency: IdempotencyDep, principal: Customer, body: PayoutIn
+) -> Response:
+    """Withdraws available cashback. The amount leaves the balance at once and is sent once."""
+
+    async def work() -> PayoutOut:
+        payout = await service.request_payout(
+            session,
+            principal.id,
+            amount_minor=body.amount_minor,
+            currency=body.currency,
+            payout_method_id=body.payout_method_id,
+        )
+        return PayoutOut.model_validate(payout)
+
+    return await idempotency.answer(work)
+
+
+@router.post("/v1/me/payouts/{payout_id}:cancel", tags=["me"], responses=problem_responses(401, 403, 404, 409, 422))
+async def cancel_payout(session: WriteDep, principal: Customer, payout_id: UUID) -> PayoutOut:
+    """While it is only requested; the money is back at once."""
+    return PayoutOut.model_validate(await service.cancel_payout(session, principal.id, payout_id))
+
+
+@router.get("/v1/me/payouts", tags=["me"], responses=_READ)
+async def list_payouts(
+    session: ReadDep,
+    principal: Customer,
+    state: Annotated[PayoutState | None, Query()] = None,
+    limit: PageSize = 50,
+    cursor: CursorParam = None,
+) -> Page[PayoutOut]:
+    """The newest first."""
+    listing = f"payouts {state}"
+    payouts = await service.list_payouts(
+        session, limit=limit + 1, customer_id=principal.id, state=state, before=before_id(listing, cursor)
+    )
+    page, more = split_page(payouts, limit)
+    return Page(
+        items=[PayoutOut.model_validate(payout) for payout in page],
+        next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
+    )
+
+
+@router.post("/v1/me/claims", status_code=201, response_model=ClaimOut, tags=["me"], responses=_MADE)
+async def submit_claim(session: WriteDep, idempotency: IdempotencyDep, principal: Customer, body: ClaimIn) -> Response:
+    """Cashback is missing or wrong: one claim an order."""
+
+    async def work() -> ClaimOut:
+        new = service.NewClaim(body.reason_code, body.click_id, body.order_id, body.order_amount_minor, body.note)
+        return ClaimOut.model_validate(await service.submit_claim(session, principal.id, new))
+
+    return await idempotency.answer(work)
+
+
+@router.get("/v1/me/claims", tags=["me"], responses=_READ)
+async def list_claims(
+    session: ReadDep, principal: Customer, limit: PageSize = 50, cursor: CursorParam = None
+) -> Page[ClaimOut]:
+    """The newest first."""
+    listing = "claims"
+    claims = await service.list_claims(
+        session, limit=limit + 1, customer_id=principal.id, before=before_id(listing, cursor)
+    )
+    page, more = split_page(claims, limit)
+    return Page(
+        items=[ClaimOut.model_validate(claim) for claim in page],
+        next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
+    )

@@ -1,0 +1,360 @@
+"""REST shapes of the cashback domain. Amounts are whole minor units of the currency beside them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from domains.cashback.service import (
+    Bucket,
+    ClaimReason,
+    ClaimState,
+    ConversionState,
+    Door,
+    EventOutcome,
+    PayoutState,
+    RewardState,
+)
+
+CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Amount = Annotated[int, Field(gt=0, le=10**15, strict=True)]
+ReasonCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
+
+
+def _text(max_length: int, min_length: int = 0) -> Any:
+    # No NUL: the database refuses it.
+    return StringConstraints(min_length=min_length, max_length=max_length, pattern=r"^[^\x00]*$")
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class ClickIn(_In):
+    """Name an offer, or a merchant by its slug. `link` says where to land, by default the offer's own page."""
+
+    offer_id: UUID | None = None
+    merchant: Annotated[str, _text(63, 1)] | None = None
+    link: Annotated[str, _text(2000, 1)] | None = None
+
+
+class ClickOut(_Out):
+    """Follow `url`. `receipt` is a signed JWS of what was promised; its key is in the key set."""
+
+    click_id: UUID
+    url: str
+    receipt: str
+
+
+class ReceiptOut(BaseModel):
+    click_id: UUID
+    receipt: str
+
+
+class BalanceOut(_Out):
+    """In one currency. `held_minor` is a part of `pending_minor`; what is in flight has left `available_minor`."""
+
+    currency: str
+    pending_minor: int
+    available_minor: int
+    held_minor: int
+    in_flight_minor: int
+    paid_out_minor: int
+    owed_minor: int
+
+
+class BalancesOut(BaseModel):
+    balances: list[BalanceOut]
+
+
+class CashbackOut(_Out):
+    """`overdue`: the merchant should have decided, and was asked. `network_reason`: its own words on a decision."""
+
+    id: UUID
+    merchant: str
+    merchant_name: str
+    state: RewardState
+    amount_minor: int
+    currency: str
+    order_amount_minor: int
+    rate_schedule_version: int
+    purchased_at: datetime
+    expected_confirmation_at: datetime
+    confirmed_at: datetime | None
+    overdue: bool
+    reason_code: str
+    network_reason: str
+    created_at: datetime
+
+
+class StatementLineOut(_Out):
+    """One change of one of the three accounts; more of it is positive."""
+
+    id: int
+    at: datetime
+    bucket: Bucket
+    kind: str
+    description: str
+    amount_minor: int
+    currency: str
+    transaction_id: UUID
+
+
+class PayoutIn(_In):
+    amount_minor: Amount
+    currency: CurrencyCode
+    payout_method_id: UUID
+
+
+class PayoutOut(_Out):
+    """`destination` shows the last characters of the account. `unknown`: the provider is being asked."""
+
+    id: UUID
+    amount_minor: int
+    currency: str
+    state: PayoutState
+    reason_code: str
+    payout_method_id: UUID
+    destination: str
+    created_at: datetime
+    sent_at: datetime | None
+    finished_at: datetime | None
+
+
+class AdminPayoutOut(PayoutOut):
+    customer_id: UUID
+    provider_reference: str | None
+    trace_id: str | None
+
+
+class ClaimIn(_In):
+    """`click_id` is the visit that led to the order; the amount is in the merchant's currency."""
+
+    reason_code: ClaimReason
+    click_id: UUID
+    order_id: Annotated[str, _text(100, 1)]
+    order_amount_minor: Amount
+    note: Annotated[str, _text(2000)] = ""
+
+
+class ClaimOut(_Out):
+    id: UUID
+    merchant: str
+    state: ClaimState
+    reason_code: str
+    click_id: UUID
+    order_id: str
+    order_amount_minor: int
+    currency: str
+    note: str
+    decision_code: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class AdminClaimOut(ClaimOut):
+    customer_id: UUID
+
+
+class ClaimDecisionIn(_In):
+    state: ClaimState
+    reason_code: ReasonCode
+
+
+class TrackingStatsOut(_Out):
+    """Of the last `window_days`. A figure is null where fewer than `min_sample` sales stand behind it."""
+
+    merchant: str
+    window_days: int
+    min_sample: int
+    clicks: int
+    sales: int
+    lag_sample: int
+    lag_p50_s: int | None
+    lag_p95_s: int | None
+    decided_sample: int
+    confirmed_percent: int | None
+    declined_percent: int | None
+
+
+class PostbackOut(_Out):
+    """The event is stored. `outcome` applied had an effect; the others had none, and `reason` and `message` say why.
+
+    A repeated event gets the first one's answer with `repeated` true.
+    """
+
+    event_id: UUID
+    outcome: EventOutcome
+    conversion_id: UUID | None
+    reason: str
+    message: str
+    repeated: bool
+
+
+class ConversionOut(_Out):
+    """`source` is the network's slug, or `direct:` and the merchant's; `raw_status` its last word."""
+
+    id: UUID
+    source: str
+    external_id: str
+    merchant: str
+    click_id: UUID | None
+    customer_id: UUID | None
+    state: ConversionState
+    network_state: ConversionState
+    raw_status: str
+    mapping_version: int | None
+    order_amount_minor: int
+    commission_minor: int
+    reward_id: UUID | None
+    reward_minor: int
+    reward_state: RewardState | None
+    currency: str
+    rate_category: str
+    customer_type: str
+    occurred_at: datetime
+    reason_code: str
+    network_reason: str
+    trace_id: str | None
+    created_at: datetime
+
+
+class EventOut(_Out):
+    id: UUID
+    source: str
+    external_event_id: str
+    door: Door
+    raw_status: str
+    mapping_version: int | None
+    fields: dict[str, Any]
+    received_at: datetime
+    outcome: EventOutcome | None
+    reason: str
+    message: str
+    conversion_id: UUID | None
+    actor: str
+    trace_id: str | None
+
+
+class DecisionIn(_In):
+    """Why: a stable code such as `order_returned`."""
+
+    reason_code: ReasonCode
+
+
+class ApprovalIn(_In):
+    reason_code: ReasonCode = "approved_by_operator"
+
+
+class StoryLineOut(_Out):
+    at: datetime
+    text: str
+
+
+class ExplainedClickOut(_Out):
+    id: UUID
+    clicked_at: datetime
+    redirected_at: datetime | None
+    landing_url: str
+    offer_title: str | None
+    rate_schedule_version: int
+    bot: bool
+    duplicate_of: UUID | None
+    receipt: str
+    receipt_verified: bool
+    trace_id: str | None
+
+
+class AdjustmentOut(_Out):
+    id: UUID
+    at: datetime
+    event_id: UUID
+    order_amount_before_minor: int
+    order_amount_after_minor: int
+    commission_before_minor: int
+    commission_after_minor: int
+    reward_before_minor: int
+    reward_after_minor: int
+    network_reason: str
+    transaction_id: UUID | None
+
+
+class StateChangeOut(_Out):
+    entity: str
+    entity_id: UUID
+    from_state: str | None
+    to_state: str
+    reason_code: str
+    actor: str
+    event_id: UUID | None
+    detail: dict[str, Any]
+    trace_id: str | None
+    at: datetime
+
+
+class EntryOut(_Out):
+    """A debit is positive, a credit negative."""
+
+    account: str
+    amount_minor: int
+    currency: str
+
+
+class TransactionOut(_Out):
+    id: UUID
+    kind: str
+    source: str
+    external_id: str
+    description: str
+    posted_at: datetime
+    trace_id: str | None
+    resolves_id: UUID | None
+    amends_id: UUID | None
+    reverses_id: UUID | None
+    entries: list[EntryOut]
+
+
+class ExplanationOut(_Out):
+    """Everything that stands behind a cashback. `attribution`: the rules in order, up to one that failed.
+
+    `pricing`: the rate that matched, those that did not and why, and the calculation in steps.
+    """
+
+    reward: CashbackOut | None
+    conversion: ConversionOut
+    story: list[StoryLineOut]
+    click: ExplainedClickOut | None
+    events: list[EventOut]
+    attribution: list[dict[str, Any]]
+    pricing: dict[str, Any] | None
+    adjustments: list[AdjustmentOut]
+    changes: list[StateChangeOut]
+    ledger: list[TransactionOut]
+    trace_ids: list[str]
+
+
+class AccountOut(_Out):
+    """`balance_minor` is on the account's normal side."""
+
+    id: int
+    path: str
+    currency: str
+    normal_side: str
+    balance_minor: int
+    entries: int
+
+
+class ViolationOut(_Out):
+    invariant: str
+    subject: str
+    message: str
+
+
+class VerificationOut(BaseModel):
+    sound: bool
+    violations: list[ViolationOut]

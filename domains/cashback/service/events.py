@@ -1,0 +1,164 @@
+"""What networks and merchants report, and the inbox that takes each event once, whichever door it comes through."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StringConstraints, ValidationError
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from domains.cashback.models import EventRow
+from domains.cashback.states import Door, EventOutcome
+from domains.merchants import service as merchants
+from wapsi.clock import now
+from wapsi.db import ReadSession, WriteSession
+from wapsi.ids import new_id
+from wapsi.telemetry.setup import current_trace_id
+
+MAX_AMOUNT_MINOR = 10**15
+# A clock that is a little ahead is forgiven; more would make every later event look old.
+FUTURE_TOLERANCE = timedelta(hours=1)
+
+
+def _text(max_length: int, min_length: int = 0) -> Any:
+    # No NUL: the database refuses it.
+    return StringConstraints(min_length=min_length, max_length=max_length, pattern=r"^[^\x00]*$")
+
+
+_Amount = Annotated[StrictInt, Field(ge=0, le=MAX_AMOUNT_MINOR)]
+
+
+class SaleEvent(BaseModel):
+    """What is said of one sale at one moment. Amounts in minor units of `currency`; null leaves them as they were.
+
+    `status` is the network's own word, `occurred_at` when it came to hold: of two events the later one counts.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    conversion_id: Annotated[str, _text(200, 1)]
+    click_id: Annotated[str, _text(200)] = ""
+    merchant: Annotated[str, _text(63)] = ""
+    status: Annotated[str, _text(100, 1)]
+    order_amount_minor: _Amount | None = None
+    commission_minor: _Amount | None = None
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
+    rate_category: Annotated[str, _text(100)] = ""
+    customer_type: Literal["new", "existing", "unknown"] = "unknown"
+    occurred_at: AwareDatetime
+    reason: Annotated[str, _text(1000)] = ""
+
+
+class Malformed(Exception):
+    """Not an event; the text says where and why, without the values."""
+
+
+def parse_event(raw: bytes) -> SaleEvent:
+    """From JSON. Raises Malformed."""
+    try:
+        return check_event(orjson.loads(raw))
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"not JSON: {error.msg}") from None
+
+
+def check_event(fields: Any) -> SaleEvent:
+    """Raises Malformed."""
+    try:
+        event = SaleEvent.model_validate(fields)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, item['loc'])) or 'event'}: {item['msg']}" for item in error.errors()]
+        raise Malformed("; ".join(faults[:5])) from None
+    if event.occurred_at > now() + FUTURE_TOLERANCE:
+        raise Malformed("occurred_at: lies in the future")
+    amounts = (event.order_amount_minor, event.commission_minor)
+    if event.currency is None and any(amount is not None for amount in amounts):
+        raise Malformed("currency: is needed with an amount")
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who reports: a network, or without one a merchant itself. `receivable` names its account."""
+
+    name: str
+    receivable: str
+    network: str | None
+    network_id: UUID | None
+
+
+async def source_of(session: ReadSession, network: str, merchant: str = "") -> Source:
+    """Without a network, the merchant itself. Raises NetworkNotFound and MerchantNotFound."""
+    if network:
+        found = await merchants.get_network(session, network)
+        return Source(found.slug, found.slug, found.slug, found.id)
+    direct = await merchants.get_merchant(session, merchant)
+    return Source(f"direct:{direct.slug}", direct.slug, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class EventResult:
+    """What became of an event, now or (`repeated`) when it came first. `reason` is stable, `message` in words."""
+
+    event_id: UUID
+    outcome: EventOutcome
+    conversion_id: UUID | None
+    reason: str
+    message: str
+    repeated: bool
+
+
+async def store(
+    session: WriteSession,
+    source: str,
+    external_event_id: str,
+    *,
+    door: Door,
+    raw: bytes,
+    event: SaleEvent | None,
+    actor: str,
+) -> UUID | None:
+    """The id of the new inbox row; None where this event came before. A simultaneous twin is waited for."""
+    statement = (
+        insert(EventRow)
+        .values(
+            id=new_id(),
+            source=source,
+            external_event_id=external_event_id,
+            door=door,
+            raw=raw,
+            fields={} if event is None else event.model_dump(mode="json"),
+            raw_status="" if event is None else event.status,
+            actor=actor,
+            trace_id=current_trace_id(),
+        )
+        .on_conflict_do_nothing(index_elements=[EventRow.source, EventRow.external_event_id])
+        .returning(EventRow.id)
+    )
+    return await session.scalar(statement)
+
+
+async def earlier_result(session: ReadSession, source: str, external_event_id: str) -> EventResult:
+    row = await session.scalar(
+        select(EventRow).where(EventRow.source == source, EventRow.external_event_id == external_event_id)
+    )
+    assert row is not None
+    assert row.outcome is not None
+    return EventResult(
+        row.id, EventOutcome(row.outcome), row.conversion_id, row.error or "", row.message or "", repeated=True
+    )
+
+
+async def note(session: WriteSession, result: EventResult, mapping_version: int | None) -> None:
+    """Marks the event handled, in the transaction that handled it."""
+    row = await session.get(EventRow, result.event_id)
+    assert row is not None
+    row.handled_at = now()
+    row.outcome = result.outcome
+    row.error = result.reason or None
+    row.message = result.message or None
+    row.conversion_id = result.conversion_id
+    row.mapping_version = mapping_version
+    await session.flush()

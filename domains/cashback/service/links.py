@@ -1,0 +1,82 @@
+"""Where a click leads, and the short token that stands for it.
+
+A redirect goes only to what was stored with a click, and a click is stored only for a link that leads to one of the
+merchant's own hosts.
+"""
+
+import base64
+import hmac
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+from domains.cashback.errors import ClickNotFound, LandingLinkRefused
+from wapsi.security.signing import Keys
+
+MAX_LINK_LENGTH = 2000
+_TOKEN_MAC_BYTES = 8
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
+# Control characters, blanks, and the backslash, which browsers read as a slash.
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
+_PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+
+
+def check_landing_link(link: str, allowed_hosts: Iterable[str]) -> str:
+    """Returns it in ASCII. A subdomain of an allowed host is allowed. Raises LandingLinkRefused, saying why."""
+    fault = _fault(link, allowed_hosts)
+    if fault is not None:
+        raise LandingLinkRefused(f"The link {fault}.")
+    return quote(link, safe=_PRINTABLE_ASCII)
+
+
+def _fault(link: str, allowed_hosts: Iterable[str]) -> str | None:
+    if len(link) > MAX_LINK_LENGTH:
+        return f"may have at most {MAX_LINK_LENGTH} characters"
+    if _FORBIDDEN.search(link):
+        return "must not contain blanks, control characters or backslashes"
+    try:
+        parts = urlsplit(link)
+        port = parts.port
+    except ValueError:
+        return "is not a web address"
+    if parts.scheme not in ("https", "http"):
+        return "must begin with https:// or http://"
+    if "@" in parts.netloc:
+        return "must not name a user"
+    if port not in (None, 80, 443):
+        return "must not name an unusual port"
+    host = parts.hostname or ""
+    # Compared in ASCII only: a letter that merely looks like another must not pass.
+    if not host.isascii() or not any(host == allowed or host.endswith(f".{allowed}") for allowed in allowed_hosts):
+        return "does not lead to one of the merchant's own sites"
+    return None
+
+
+def tracked_link(template: str, link: str, click_id: UUID) -> str:
+    """The merchant's deep link: where to land, and the click id that comes back with the sale."""
+    return template.replace("{link}", quote(link, safe="")).replace("{click_id}", str(click_id))
+
+
+def click_token(keys: Keys, click_id: UUID) -> str:
+    """32 URL-safe characters. It carries the id and proves that we made it, so that no table need be asked."""
+    return base64.urlsafe_b64encode(click_id.bytes + _mac(keys, click_id)).decode()
+
+
+def click_of_token(keys: Keys, token: str) -> UUID:
+    """Raises ClickNotFound for whatever we did not make."""
+    if not _TOKEN.fullmatch(token):
+        raise unknown_click()
+    raw = base64.urlsafe_b64decode(token)
+    click_id = UUID(bytes=raw[:-_TOKEN_MAC_BYTES])
+    if not hmac.compare_digest(raw[-_TOKEN_MAC_BYTES:], _mac(keys, click_id)):
+        raise unknown_click()
+    return click_id
+
+
+def unknown_click() -> ClickNotFound:
+    return ClickNotFound("There is no such click.")
+
+
+def _mac(keys: Keys, click_id: UUID) -> bytes:
+    return keys.mac("click", click_id.bytes)[:_TOKEN_MAC_BYTES]

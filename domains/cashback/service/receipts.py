@@ -1,0 +1,174 @@
+"""Rate receipts: what is promised at a click, signed, so that customer and platform can both prove it later.
+
+A receipt is a JWS (EdDSA, `typ` receipt+jwt, `aud` wapsi-receipt); its key is in the published key set.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from domains.merchants.service import CustomerType, MerchantRef, Rate, RateKind, RateSchedule
+from domains.offers.service import OfferRef
+from wapsi.security.signing import Keys, SignatureInvalid
+
+TYPE = "receipt+jwt"
+AUDIENCE = "wapsi-receipt"
+# Longer than any validation and any dispute about it.
+LIFETIME = timedelta(days=5 * 365)
+
+
+class ReceiptInvalid(Exception):
+    """Not signed by us, or not a receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was promised. `offer_category` is None for a click on a merchant as a whole.
+
+    `eligible` is False where the offer earns nothing. The two dates are when the sale should appear and when the
+    merchant should have decided.
+    """
+
+    click_id: UUID
+    customer_id: UUID
+    clicked_at: datetime
+    merchant: str
+    merchant_id: UUID
+    offer_id: UUID | None
+    offer_title: str | None
+    offer_category: str | None
+    eligible: bool
+    currency: str
+    schedule: RateSchedule
+    click_window_days: int
+    validation_days: int
+    expected_tracking_at: datetime
+    expected_confirmation_at: datetime
+
+
+def promise(
+    click_id: UUID,
+    customer_id: UUID,
+    clicked_at: datetime,
+    merchant: MerchantRef,
+    schedule: RateSchedule,
+    offer: OfferRef | None,
+) -> Receipt:
+    return Receipt(
+        click_id=click_id,
+        customer_id=customer_id,
+        clicked_at=clicked_at,
+        merchant=merchant.slug,
+        merchant_id=merchant.id,
+        offer_id=None if offer is None else offer.id,
+        offer_title=None if offer is None else offer.title,
+        offer_category=None if offer is None else offer.rate_category,
+        eligible=offer is None or offer.cashback_eligible,
+        currency=merchant.currency,
+        schedule=schedule,
+        click_window_days=merchant.click_window_days,
+        validation_days=merchant.validation_days,
+        expected_tracking_at=clicked_at + timedelta(days=merchant.tracking_days),
+        expected_confirmation_at=clicked_at + timedelta(days=merchant.tracking_days + merchant.validation_days),
+    )
+
+
+def sign(keys: Keys, issuer: str, receipt: Receipt) -> str:
+    schedule = receipt.schedule
+    issued_s = int(receipt.clicked_at.timestamp())
+    claims = {
+        "iss": issuer,
+        "aud": AUDIENCE,
+        "sub": str(receipt.customer_id),
+        "iat": issued_s,
+        "exp": issued_s + int(LIFETIME.total_seconds()),
+        "jti": str(receipt.click_id),
+        "clicked_at": receipt.clicked_at.isoformat(),
+        "merchant": receipt.merchant,
+        "merchant_id": str(receipt.merchant_id),
+        "offer_id": None if receipt.offer_id is None else str(receipt.offer_id),
+        "offer_title": receipt.offer_title,
+        "offer_category": receipt.offer_category,
+        "eligible": receipt.eligible,
+        "currency": receipt.currency,
+        "rate_version": schedule.version,
+        "rates_valid_from": schedule.valid_from.isoformat(),
+        "rates": [_rate_claim(rate) for rate in schedule.rates],
+        "exclusions": schedule.exclusions,
+        "terms": schedule.terms,
+        "click_window_days": receipt.click_window_days,
+        "validation_days": receipt.validation_days,
+        "expected_tracking_at": receipt.expected_tracking_at.isoformat(),
+        "expected_confirmation_at": receipt.expected_confirmation_at.isoformat(),
+    }
+    return keys.sign(TYPE, claims)
+
+
+def read(keys: Keys, token: str) -> Receipt:
+    """Raises ReceiptInvalid. The issuer may be an address that the platform had before."""
+    try:
+        issuer = jwt.decode(token, options={"verify_signature": False})["iss"]
+        claims = keys.verify(TYPE, token, audience=AUDIENCE, issuer=issuer)
+        return _receipt(claims)
+    except (SignatureInvalid, jwt.PyJWTError, KeyError, ValueError) as error:
+        raise ReceiptInvalid(str(error)) from None
+
+
+def _receipt(claims: dict[str, Any]) -> Receipt:
+    merchant_id = UUID(claims["merchant_id"])
+    return Receipt(
+        click_id=UUID(claims["jti"]),
+        customer_id=UUID(claims["sub"]),
+        clicked_at=_moment(claims["clicked_at"]),
+        merchant=claims["merchant"],
+        merchant_id=merchant_id,
+        offer_id=None if claims["offer_id"] is None else UUID(claims["offer_id"]),
+        offer_title=claims["offer_title"],
+        offer_category=claims["offer_category"],
+        eligible=claims["eligible"],
+        currency=claims["currency"],
+        schedule=RateSchedule(
+            merchant_id=merchant_id,
+            version=claims["rate_version"],
+            valid_from=_moment(claims["rates_valid_from"]),
+            valid_until=None,
+            rates=tuple(_rate(claim) for claim in claims["rates"]),
+            exclusions=claims["exclusions"],
+            terms=claims["terms"],
+        ),
+        click_window_days=claims["click_window_days"],
+        validation_days=claims["validation_days"],
+        expected_tracking_at=_moment(claims["expected_tracking_at"]),
+        expected_confirmation_at=_moment(claims["expected_confirmation_at"]),
+    )
+
+
+def _rate_claim(rate: Rate) -> dict[str, Any]:
+    return {
+        "rate_category": rate.rate_category,
+        "customer_type": str(rate.customer_type),
+        "kind": str(rate.kind),
+        "percent_bps": rate.percent_bps,
+        "fixed_minor": rate.fixed_minor,
+        "currency": rate.currency,
+        "cap_minor": rate.cap_minor,
+    }
+
+
+def _rate(claim: dict[str, Any]) -> Rate:
+    return Rate(
+        rate_category=claim["rate_category"],
+        customer_type=CustomerType(claim["customer_type"]),
+        kind=RateKind(claim["kind"]),
+        percent_bps=claim["percent_bps"],
+        fixed_minor=claim["fixed_minor"],
+        currency=claim["currency"],
+        cap_minor=claim["cap_minor"],
+    )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,136 @@
+"""A sale's story in sentences, in the order in which it happened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domains.cashback.service.history import StateChange
+from domains.cashback.service.rewards import MERCHANT_OVERDUE
+from domains.cashback.service.views import ConversionView, EventView, RewardView
+from domains.cashback.states import ConversionState, Door, Entity, EventOutcome, RewardState
+from wapsi.money import Money, format_money
+
+_R = RewardState
+
+
+@dataclass(frozen=True, slots=True)
+class StoryLine:
+    at: datetime
+    text: str
+
+
+class Visit(Protocol):
+    """Of a click, what the story needs."""
+
+    @property
+    def clicked_at(self) -> datetime: ...
+    @property
+    def offer_title(self) -> str | None: ...
+    @property
+    def rate_schedule_version(self) -> int: ...
+    @property
+    def receipt_verified(self) -> bool: ...
+
+
+class Correction(Protocol):
+    """Of an adjustment, what the story needs."""
+
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def event_id(self) -> UUID: ...
+    @property
+    def order_amount_before_minor(self) -> int: ...
+    @property
+    def order_amount_after_minor(self) -> int: ...
+    @property
+    def reward_before_minor(self) -> int: ...
+    @property
+    def reward_after_minor(self) -> int: ...
+    @property
+    def network_reason(self) -> str: ...
+
+
+def tell(
+    sale: ConversionView,
+    reward: RewardView | None,
+    merchant: str,
+    click: Visit | None,
+    events: Sequence[EventView],
+    corrections: Sequence[Correction],
+    changes: Sequence[StateChange],
+) -> list[StoryLine]:
+    lines = []
+    if click is not None:
+        what = f" for “{click.offer_title}”" if click.offer_title else ""
+        proof = "a signed receipt" if click.receipt_verified else "a receipt that does not verify"
+        lines.append(
+            StoryLine(
+                click.clicked_at,
+                f"You went to {merchant}{what}. Rates version {click.rate_schedule_version} were promised in {proof}.",
+            )
+        )
+    lines += [StoryLine(event.received_at, _event(event)) for event in events]
+    lines += [StoryLine(correction.at, _correction(correction, sale.currency)) for correction in corrections]
+    for change in changes:
+        words = _change(change, sale, reward, merchant)
+        if words is not None:
+            lines.append(StoryLine(change.at, words))
+    # Sorting is stable: what happened in one transaction stays in the order of cause and effect.
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _event(event: EventView) -> str:
+    if event.door is Door.OPERATOR:
+        return f"An operator decided on the sale ({event.message})."
+    said = f"{event.source} reported the sale as “{event.raw_status}”"
+    if event.outcome is EventOutcome.APPLIED:
+        return f"{said} (status mapping version {event.mapping_version})."
+    return f"{said}; it changed nothing: {event.message}"
+
+
+def _correction(correction: Correction, currency: str) -> str:
+    reason = f" ({correction.network_reason})" if correction.network_reason else ""
+    return (
+        f"The sale was amended from {_money(correction.order_amount_before_minor, currency)} to "
+        f"{_money(correction.order_amount_after_minor, currency)}{reason}; the cashback from "
+        f"{_money(correction.reward_before_minor, currency)} to {_money(correction.reward_after_minor, currency)}."
+    )
+
+
+def _change(change: StateChange, sale: ConversionView, reward: RewardView | None, merchant: str) -> str | None:
+    if change.entity is Entity.CONVERSION:
+        if change.to_state == ConversionState.UNATTRIBUTED:
+            return f"No click explains this sale at {merchant}, so nobody earns cashback by it."
+        if change.to_state == ConversionState.SETTLED:
+            return f"{merchant} has paid the commission for the sale."
+        return None
+    if change.entity is not Entity.REWARD or reward is None:
+        return None
+    amount = _money(reward.amount_minor, reward.currency)
+    reason = change.detail.get("words") or change.reason_code.replace("_", " ")
+    if change.reason_code == MERCHANT_OVERDUE:
+        return f"{merchant} should have decided by {_day(reward.expected_confirmation_at)}; it was asked."
+    if change.to_state == _R.PENDING:
+        return (
+            f"Cashback was noted as pending. {merchant} should decide by {_day(reward.expected_confirmation_at)}."
+            if change.from_state is None
+            else f"The check is over; the cashback is pending again ({reason})."
+        )
+    sentences = {
+        _R.CONFIRMED: f"{amount} cashback was confirmed and can be withdrawn ({reason}).",
+        _R.DECLINED: f"The cashback was declined: {reason}.",
+        _R.HELD: f"The cashback is held for a check ({reason}).",
+        _R.REVERSED: f"The confirmed cashback of {amount} was taken back: {reason}.",
+    }
+    return sentences[_R(change.to_state)]
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    return format_money(Money(amount_minor, currency))
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%-d %B %Y}"

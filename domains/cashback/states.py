@@ -1,0 +1,130 @@
+"""The states of everything that money depends on, and the moves between them."""
+
+from enum import StrEnum
+
+from wapsi.state import StateMachine
+
+
+class ConversionState(StrEnum):
+    """UNATTRIBUTED: a sale that no click explains. SETTLED: the network has paid us; nothing changes after that."""
+
+    UNATTRIBUTED = "unattributed"
+    PENDING = "pending"
+    APPROVED = "approved"
+    SETTLED = "settled"
+    DECLINED = "declined"
+
+
+_C = ConversionState
+CONVERSION_STATES = StateMachine(
+    "conversion",
+    {
+        _C.UNATTRIBUTED: [_C.PENDING, _C.DECLINED],
+        _C.PENDING: [_C.APPROVED, _C.DECLINED],
+        _C.APPROVED: [_C.SETTLED, _C.DECLINED],
+    },
+)
+
+
+class RewardState(StrEnum):
+    """CONFIRMED can be withdrawn. HELD waits for a fraud check. REVERSED was confirmed and had to be taken back."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    DECLINED = "declined"
+    HELD = "held"
+    REVERSED = "reversed"
+
+
+_R = RewardState
+REWARD_STATES = StateMachine(
+    "reward",
+    {
+        _R.PENDING: [_R.CONFIRMED, _R.DECLINED, _R.HELD],
+        _R.HELD: [_R.PENDING, _R.CONFIRMED, _R.DECLINED, _R.REVERSED],
+        _R.CONFIRMED: [_R.HELD, _R.REVERSED],
+    },
+)
+
+
+class ClaimState(StrEnum):
+    SUBMITTED = "submitted"
+    INFO_REQUIRED = "info_required"
+    SENT_TO_MERCHANT = "sent_to_merchant"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+
+
+_L = ClaimState
+CLAIM_STATES = StateMachine(
+    "claim",
+    {
+        _L.SUBMITTED: [_L.INFO_REQUIRED, _L.SENT_TO_MERCHANT, _L.DECLINED],
+        _L.INFO_REQUIRED: [_L.SENT_TO_MERCHANT, _L.DECLINED, _L.EXPIRED],
+        _L.SENT_TO_MERCHANT: [_L.INFO_REQUIRED, _L.APPROVED, _L.DECLINED, _L.EXPIRED],
+    },
+)
+
+
+class PayoutState(StrEnum):
+    """UNKNOWN: the provider did not answer. It is asked by key what became of it, and never sent again blindly."""
+
+    REQUESTED = "requested"
+    HELD = "held"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+_P = PayoutState
+PAYOUT_STATES = StateMachine(
+    "payout",
+    {
+        _P.REQUESTED: [_P.HELD, _P.PROCESSING, _P.CANCELLED],
+        _P.HELD: [_P.REQUESTED, _P.CANCELLED],
+        _P.PROCESSING: [_P.SUCCEEDED, _P.FAILED, _P.UNKNOWN],
+        _P.UNKNOWN: [_P.SUCCEEDED, _P.FAILED],
+    },
+)
+# The money has left the customer's balance and is neither paid nor back.
+PAYOUTS_IN_FLIGHT = frozenset({_P.REQUESTED, _P.HELD, _P.PROCESSING, _P.UNKNOWN})
+
+
+class Door(StrEnum):
+    """How an event came in."""
+
+    POSTBACK = "postback"
+    GRPC = "grpc"
+    FILE = "file"
+    OPERATOR = "operator"
+
+
+class EventOutcome(StrEnum):
+    """APPLIED had an effect; IGNORED says nothing new or is older than what is known; UNKNOWN_STATUS is a word that
+    no mapping knows; REFUSED cannot be taken, and `error` says why. Only APPLIED posts anything."""
+
+    APPLIED = "applied"
+    IGNORED = "ignored"
+    UNKNOWN_STATUS = "unknown_status"
+    REFUSED = "refused"
+
+
+class ClaimReason(StrEnum):
+    """What a customer says is wrong."""
+
+    NOT_TRACKED = "not_tracked"
+    WRONG_AMOUNT = "wrong_amount"
+    WRONGLY_DECLINED = "wrongly_declined"
+    LATE = "late"
+
+
+class Entity(StrEnum):
+    """What a state change is about."""
+
+    CONVERSION = "conversion"
+    REWARD = "reward"
+    CLAIM = "claim"
+    PAYOUT = "payout"
