@@ -25,7 +25,9 @@ def _files() -> list[str]:
 def _protoc(*args: str) -> None:
     tools = importlib.util.find_spec("grpc_tools")
     common = importlib.util.find_spec("google.rpc")
-    assert tools is not None and tools.submodule_search_locations and common is not None
+    assert tools is not None
+    assert tools.submodule_search_locations
+    assert common is not None
     well_known = Path(tools.submodule_search_locations[0]) / "_proto"
     googleapis = Path(next(iter(common.submodule_search_locations or []))).parent.parent
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{well_known}", f"-I{googleapis}"]

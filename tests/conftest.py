@@ -19,6 +19,7 @@ import asyncpg
 import httpx2
 import pytest
 import redis.asyncio
+from blockbuster import BlockBuster
 from fastapi import FastAPI
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -28,7 +29,10 @@ from wapsi.db import Database
 from wapsi.embedded import EmbeddedPostgres, EmbeddedValkey
 from wapsi.migrations import run as migrations
 from wapsi.queue.broker import make_broker
+from wapsi.queue.jobs import run_job
+from wapsi.roots import jobs
 from wapsi.roots.container import make_runtime
+from wapsi.roots.http_app import make_http_app
 from wapsi.runtime import Runtime
 from wapsi.security.signing import new_signing_key
 from wapsi.telemetry.setup import Telemetry
@@ -98,6 +102,42 @@ def servers(pytestconfig: pytest.Config) -> Servers:
         return pytestconfig.stash[_owner_key].servers
     postgres_url, valkey_urls = json.loads(workerinput["wapsi_servers"])
     return Servers(postgres_url, tuple(valkey_urls))
+
+
+# Where blocking is allowed: file, functions, why.
+_MAY_BLOCK = (
+    ("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"}, "looks for ~/.pgpass, once a connection"),
+    ("redis/utils.py", {"get_lib_version"}, "looks up its own version, once a connection"),
+    ("fastapi/routing.py", {"_extract_endpoint_context"}, "finds a route's source, once a route"),
+    ("rich/traceback.py", {"_render_stack"}, "draws sources into tracebacks; configure_logs() turns that off"),
+    ("wapsi/migrations/run.py", {"head_revision", "<lambda>"}, "reads the migrations; its loop serves nobody"),
+    ("wapsi/cli/doctor.py", {"examine", "_schema"}, "its loop serves nobody"),
+    ("tests/platform/queue/test_relay.py", {"messages"}, "a test's own look into the queue"),
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What blocks an event loop, in our code or in what that calls, fails the test that ran into it."""
+    if "embedded" in request.node.path.parts:
+        yield  # the supervisor of `wapsi up` reads and writes its state beside processes, and its loop serves nobody
+        return
+    watch = BlockBuster()
+    for name in ("threading.Lock.acquire", "threading.Lock.acquire_lock"):
+        # gRPC, logging and executors hold locks for microseconds, which cannot be told from long ones.
+        del watch.functions[name]
+    for function in watch.functions.values():
+        for file, functions, _why in _MAY_BLOCK:
+            function.can_block_in(file, functions)
+    watch.activate()
+    yield
+    watch.deactivate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_job_registered() -> None:
+    """As in the worker, whichever tests are chosen."""
+    jobs.import_all()
 
 
 _numbers = itertools.count(1)
@@ -221,6 +261,22 @@ def db(runtime: Runtime) -> Database:
 
 
 @pytest.fixture
+def drain(runtime: Runtime, admin_sql: SQL) -> Callable[[], Awaitable[int]]:
+    """Runs all jobs that are due, and those that they enqueue, as the worker would; returns how many."""
+
+    async def drain() -> int:
+        done = 0
+        due = "SELECT id FROM jobs WHERE state = 'ready' AND due_at <= now() ORDER BY created_at"
+        while rows := await admin_sql(due):
+            for row in rows:
+                await run_job(runtime, row["id"])
+                done += 1
+        return done
+
+    return drain
+
+
+@pytest.fixture
 async def clean_queue(queue_url: str) -> AsyncIterator[None]:
     client = redis.asyncio.Redis.from_url(queue_url)
     await client.flushdb()
@@ -237,9 +293,6 @@ def broker(settings: Settings, clean_queue: None) -> Iterator[Any]:
 
 @pytest.fixture
 def app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
-    # Here and not above: a test of one domain needs only what it imports.
-    from wapsi.roots.http_app import make_http_app
-
     return make_http_app(runtime, telemetry)
 
 

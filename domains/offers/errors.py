@@ -57,3 +57,9 @@ class UploadTooLarge(TooLarge):
 
 class UploadEmpty(Invalid):
     reason = "UPLOAD_EMPTY"
+
+
+class FeedOptionsInvalid(Invalid):
+    """How the feed is to be read makes no sense; `code` says which part."""
+
+    reason = "FEED_OPTIONS_INVALID"

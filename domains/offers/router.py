@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from domains.offers import schemas, service
 from domains.offers.errors import UploadEmpty
@@ -83,9 +83,13 @@ class UploadSettings(BaseModel):
     """How to read the file, where its content does not say it."""
 
     mode: Literal["full", "incremental"] = "full"
-    format: str | None = None
+    format: str | None = Field(None, description="Such as google_xml, awin_csv, shopify_csv, jsonl.")
     encoding: str | None = None
-    map: list[str] = []
+    delimiter: str | None = None
+    default_currency: str | None = Field(None, description="For prices without one; default: the merchant's.")
+    default_availability: str | None = None
+    link_base: str | None = Field(None, description="The shop's address, for Shopify exports.")
+    map: list[str] = Field([], description="target=source, for columns with names of their own; repeatable.")
 
 
 @router.post(
@@ -116,7 +120,7 @@ async def upload_feed(
     if not idempotency_key:
         raise IdempotencyKeyMissing("Send an Idempotency-Key header: any unique string, such as a UUID.")
     merchant = await service.allowed_merchant(session, principal, slug)
-    overrides = settings.model_dump(exclude={"mode"}, exclude_none=True, exclude_defaults=True)
+    overrides = settings.model_dump(exclude={"mode", "map"}, exclude_none=True)
     name = request.headers.get("x-file-name", "upload")
     sync = await service.start_sync(
         session,
@@ -127,9 +131,7 @@ async def upload_feed(
             mode=service.SyncMode(settings.mode),
             as_of=now(),
             source=name,
-            upload_options=upload.upload_options(
-                default_currency=merchant.currency, merchant_settings=merchant.feed_settings, overrides=overrides
-            ),
+            upload_options=upload.upload_options(merchant, overrides, column_specs=settings.map),
         ),
     )
     if sync.state == "open":

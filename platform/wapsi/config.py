@@ -4,11 +4,13 @@ import os
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 
 class Environment(StrEnum):
@@ -45,7 +47,7 @@ class Settings(BaseSettings):
     http_port: int = Field(8000, ge=0, le=65535)
     http_body_limit_bytes: int = Field(1_048_576, ge=1024)
     feed_upload_limit_bytes: int = Field(1_073_741_824, ge=1024)
-    cors_origins: list[str] = []
+    cors_origins: Annotated[list[str], NoDecode] = Field([], description="Separated by commas, or * for all.")
     grpc_host: str = "127.0.0.1"
     grpc_port: int = Field(50051, ge=0, le=65535)
     grpc_reflection: bool | None = Field(None, description="Default: on, but in production off.")
@@ -71,6 +73,12 @@ class Settings(BaseSettings):
     def _must_be_asyncpg(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith("postgresql+asyncpg://"):
             raise ValueError("must begin with postgresql+asyncpg://")
+        try:
+            port = make_url(value).port if value is not None else None
+        except (ArgumentError, ValueError):
+            raise ValueError("is not a URL that can be read") from None
+        if port is not None and port > 65535:
+            raise ValueError("has a port above 65535")
         return value
 
     @field_validator("queue_url")
@@ -78,6 +86,24 @@ class Settings(BaseSettings):
     def _must_be_redis(cls, value: str) -> str:
         if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            raise ValueError("is not a URL that can be read") from None
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [origin.strip() for origin in value.split(",") if origin.strip()]
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _must_be_origins(cls, value: list[str]) -> list[str]:
+        if not all(origin == "*" or origin.startswith(("https://", "http://")) for origin in value):
+            raise ValueError("must each begin with https:// or http://, or be *")
         return value
 
     @field_validator("secret_key")

@@ -23,6 +23,8 @@ class Heartbeat:
     def stop(self) -> None:
         self._stop.set()
         if self._path is not None:
+            if self._thread.is_alive():
+                self._thread.join()  # or it might touch the file once more after it is gone
             self._path.unlink(missing_ok=True)
 
     def _beat(self) -> None:

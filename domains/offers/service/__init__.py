@@ -12,6 +12,7 @@ from domains.offers.service.catalogue import (
     show_offer,
 )
 from domains.offers.service.issues import list_issues
+from domains.offers.service.search import search_is_current
 from domains.offers.service.syncs import (
     MAX_BATCH_ITEMS,
     NewSync,
@@ -59,6 +60,7 @@ __all__ = [
     "price_history",
     "push",
     "queue_upload",
+    "search_is_current",
     "show_offer",
     "start_sync",
 ]

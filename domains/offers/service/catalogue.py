@@ -179,7 +179,11 @@ async def price_history(session: ReadSession, id_: UUID, *, limit: int = 200) ->
 
 async def _get_active(session: ReadSession, id_: UUID) -> OfferRow:
     row = await session.get(OfferRow, id_)
-    if row is None or row.status != OfferStatus.ACTIVE or row.merchant_id not in await merchants.active_merchants(session):
+    if (
+        row is None
+        or row.status != OfferStatus.ACTIVE
+        or row.merchant_id not in await merchants.active_merchants(session)
+    ):
         raise OfferNotFound(f"There is no offer {id_}, or it has been withdrawn.", id=str(id_))
     return row
 
@@ -232,4 +236,3 @@ def _view(row: OfferRow, merchant: merchants.MerchantRef) -> OfferView:
         expires_at=row.expires_at,
         last_seen_at=row.last_seen_at,
     )
-

@@ -26,11 +26,10 @@ class IssueLog:
         self.warnings = 0
 
     def add(self, offset: int, item: pb.OfferItem, issues: Iterable[pb.Issue]) -> None:
+        offer_id = item.offer.offer_id or item.rejected_offer_id
         for issue in issues:
             severity = SEVERITIES.get(issue.severity, "error")
-            self._keep(
-                severity, offset, item.line, item.offer.offer_id, issue.code, issue.field, issue.message, issue.value
-            )
+            self._keep(severity, offset, item.line, offer_id, issue.code, issue.field, issue.message, issue.value)
 
     def add_from_producer(self, first_offset: int, items: Sequence[pb.OfferItem]) -> None:
         """What the producer had to say about rows when it read the feed."""

@@ -49,13 +49,14 @@ class Survey:
     # Offsets of items that lost to a newer one of the same offer_id, with the winner's id.
     superseded: list[tuple[int, str]] = field(default_factory=list)
     unplaced: set[int] = field(default_factory=set)
-    # Ids of unplaced items: a bad row still says that the merchant has the offer.
+    # Ids of unplaced items and of rows without an offer: a bad row still says that the merchant has the offer.
     mentioned: set[str] = field(default_factory=set)
 
     def add(self, first_offset: int, items: Iterable[pb.OfferItem]) -> None:
         for offset, item in enumerate(items, first_offset):
             if not item.HasField("offer"):
                 self.without_offer += 1
+                self.mentioned.add(item.rejected_offer_id)
                 continue
             offer = item.offer
             stated_us = _microseconds(item)
@@ -157,4 +158,3 @@ def to_microseconds(moment: datetime) -> int:
 def from_microseconds(value: int) -> datetime:
     seconds, rest = divmod(value, _MICROSECONDS)
     return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest)
-

@@ -47,9 +47,12 @@ async def process_sync(job: Job, sync_id: UUID) -> None:
     db = job.runtime.db
     if await _begin(job, sync_id) is None:
         return
-    await upload.parse_pending(job, sync_id)
+    if not await upload.parse_pending(job, sync_id):
+        return
     task = await _load(db, sync_id)
-    survey = Survey(latest_us=to_microseconds(now() + FUTURE_TOLERANCE))
+    # One moment for survey and validation: what the one sets aside as too late, the other must refuse.
+    moment = now()
+    survey = Survey(latest_us=to_microseconds(moment + FUTURE_TOLERANCE))
     issues = IssueLog(sync_id)
     async for first_offset, items in read_chunks(db, sync_id):
         await asyncio.to_thread(survey.add, first_offset, items)
@@ -65,7 +68,13 @@ async def process_sync(job: Job, sync_id: UUID) -> None:
         if task.full and not task.approved and plan.shrinks_too_much(limit_percent):
             await _quarantine(session, task, plan, issues, limit_percent)
         else:
-            await _publish(session, db, task, catalogue, survey, plan, issues)
+            rules = ValidationRules(
+                default_currency=task.merchant.currency,
+                allowed_landing_hosts=task.merchant.allowed_landing_hosts,
+                now=moment,
+            )
+            publication = publish.Publication(session, task.merchant.id, catalogue.version + 1, rules, issues)
+            await _publish(publication, db, task, catalogue, survey, plan)
         await job.complete(session)
 
 
@@ -143,20 +152,13 @@ async def _progress(db: Database, sync_id: UUID, processed: int) -> None:
 
 
 async def _publish(
-    session: WriteSession,
+    publication: publish.Publication,
     db: Database,
     task: SyncTask,
     catalogue: publish.LockedCatalogue,
     survey: Survey,
     plan: Plan,
-    issues: IssueLog,
 ) -> None:
-    rules = ValidationRules(
-        default_currency=task.merchant.currency,
-        allowed_landing_hosts=task.merchant.allowed_landing_hosts,
-        now=now(),
-    )
-    publication = publish.Publication(session, task.merchant.id, catalogue.version + 1, rules, issues)
     await publication.reject(read_chunks(db, task.sync_id, wanted=survey.unplaced), survey.unplaced)
     created = await publication.create(read_chunks(db, task.sync_id, wanted=plan.create), plan.create)
     updated = await publication.update(read_chunks(db, task.sync_id, wanted=plan.update), plan.update)
@@ -168,9 +170,9 @@ async def _publish(
     await publication.finish(floor_us=floor_us, full=task.full)
     rejected = survey.without_offer + publication.rejected
     await _conclude(
-        session,
+        publication.session,
         task,
-        issues,
+        publication.issues,
         state=SyncState.PARTIAL if rejected else SyncState.SUCCEEDED,
         catalogue_version=publication.version,
         processed=task.items,
@@ -188,9 +190,7 @@ async def _publish(
     log.info("sync_published", sync_id=str(task.sync_id), merchant=task.merchant.slug, created=created, updated=updated)
 
 
-async def _quarantine(
-    session: WriteSession, task: SyncTask, plan: Plan, issues: IssueLog, limit_percent: int
-) -> None:
+async def _quarantine(session: WriteSession, task: SyncTask, plan: Plan, issues: IssueLog, limit_percent: int) -> None:
     await _conclude(
         session,
         task,

@@ -112,11 +112,11 @@ class Publication:
     def __init__(
         self, session: WriteSession, merchant_id: UUID, version: int, rules: ValidationRules, issues: IssueLog
     ) -> None:
-        self._session = session
+        self.session = session
         self._merchant_id = merchant_id
         self.version = version
         self._rules = rules
-        self._issues = issues
+        self.issues = issues
         self._now = now()
         self.rejected = 0
 
@@ -128,7 +128,7 @@ class Publication:
                     continue
                 offer, problems = validate_item(item, self._rules)
                 if problems:
-                    self._issues.add(offset, item, problems)
+                    self.issues.add(offset, item, problems)
                 if offer is None:
                     self.rejected += 1
                     continue
@@ -147,7 +147,7 @@ class Publication:
             return 0
         before = self.rejected
         own = (self._merchant_id, "active", self.version, self._now, self._now, self._now)
-        driver = await self._session.driver()
+        driver = await self.session.driver()
 
         async def records() -> AsyncIterator[tuple[Any, ...]]:
             async for stated in self._validated(chunks, wanted):
@@ -161,7 +161,7 @@ class Publication:
         if not wanted:
             return 0
         before = self.rejected
-        driver = await self._session.driver()
+        driver = await self.session.driver()
         columns = ", ".join(_STATED_COLUMNS)
         await driver.execute(
             f"CREATE TEMP TABLE changed_offers ON COMMIT DROP AS SELECT {columns} FROM offers WITH NO DATA"  # noqa: S608  # constants
@@ -176,7 +176,7 @@ class Publication:
     async def withdraw(self, offers: Mapping[str, int]) -> None:
         """Explicit deletions. {offer_id: microseconds}"""
         if offers:
-            driver = await self._session.driver()
+            driver = await self.session.driver()
             times = [from_microseconds(value) for value in offers.values()]
             await driver.execute(_WITHDRAW, self._merchant_id, self.version, list(offers), times)
 
@@ -186,7 +186,7 @@ class Publication:
     async def touch(self, offers: Mapping[str, int]) -> None:
         """Moves the source time of unchanged offers. {offer_id: microseconds}"""
         if offers:
-            driver = await self._session.driver()
+            driver = await self.session.driver()
             times = [from_microseconds(value) for value in offers.values()]
             await driver.execute(_TOUCH, self._merchant_id, self._now, list(offers), times)
 
@@ -194,7 +194,7 @@ class Publication:
         """Tombstones of offers that we never had: an older message about them must not bring them in."""
         if not offers:
             return
-        driver = await self._session.driver()
+        driver = await self.session.driver()
         own = (self._merchant_id, "withdrawn", self.version, self._now, self._now, self._now)
         records = [
             (new_id(), *own, offer_id, from_microseconds(time_us), b"", *_EMPTY_CONTENT)
@@ -204,7 +204,7 @@ class Publication:
 
     async def finish(self, *, floor_us: int, full: bool) -> None:
         """Moves the catalogue on, and asks search to follow."""
-        await self._session.execute(
+        await self.session.execute(
             text(
                 "UPDATE catalogues SET version = :version, published_at = now(), source_time_floor = :floor,"
                 " last_full_seen_at = CASE WHEN :full THEN now() ELSE last_full_seen_at END WHERE merchant_id = :id"
@@ -216,9 +216,7 @@ class Publication:
                 "id": self._merchant_id,
             },
         )
-        await outbox.enqueue(
-            self._session, INDEX_DOCUMENTS, {"merchant_id": str(self._merchant_id)}, queue=SEARCH_QUEUE
-        )
+        await outbox.enqueue(self.session, INDEX_DOCUMENTS, {"merchant_id": str(self._merchant_id)}, queue=SEARCH_QUEUE)
 
 
 def _record(item: pb.OfferItem, offer: ValidatedOffer) -> tuple[Any, ...]:
@@ -230,7 +228,9 @@ def _record(item: pb.OfferItem, offer: ValidatedOffer) -> tuple[Any, ...]:
 
 _ATTRIBUTES = CONTENT_COLUMNS.index("custom_attributes")
 _EMPTY_BY_COLUMN: dict[str, Any] = {
-    **dict.fromkeys(("additional_image_links", "gtins", "product_types"), []),
+    "additional_image_links": (),
+    "gtins": (),
+    "product_types": (),
     **dict.fromkeys(("price_minor", "currency", "sale_price_minor")),
     **dict.fromkeys(("sale_starts_at", "sale_ends_at", "expires_at", "starts_at", "ends_at")),
     "adult": False,

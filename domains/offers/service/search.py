@@ -7,6 +7,7 @@ import structlog
 from opentelemetry import metrics
 from sqlalchemy import text
 
+from wapsi.db import ReadSession
 from wapsi.queue.jobs import Job
 
 log = structlog.get_logger(__name__)
@@ -51,17 +52,16 @@ async def index_documents(job: Job, merchant_id: UUID) -> None:
     while not done:
         async with job.write() as session:
             parameters = {"merchant_id": merchant_id, "target": catalogue.version, "limit": BATCH}
-            row = (
-                await session.execute(_INDEX_BATCH, {**parameters, "version": position[0], "id": position[1]})
-            ).one()
+            row = (await session.execute(_INDEX_BATCH, {**parameters, "version": position[0], "id": position[1]})).one()
             done = row.taken < BATCH
             if row.taken:
                 position = (row.version, row.id)
             if done:
                 lag_s = await session.scalar(
                     text(
-                        "UPDATE catalogues SET indexed_version = greatest(indexed_version, :version), indexed_at = now()"
-                        " WHERE merchant_id = :id RETURNING extract(epoch FROM now() - published_at)::float8"
+                        "UPDATE catalogues SET indexed_at = now(),"
+                        " indexed_version = greatest(indexed_version, :version) WHERE merchant_id = :id"
+                        " RETURNING extract(epoch FROM now() - published_at)::float8"
                     ),
                     {"version": catalogue.version, "id": merchant_id},
                 )
@@ -77,3 +77,9 @@ def to_tsquery(words: str) -> str | None:
         return None
     *whole, last = found
     return " & ".join([*(f"'{word}'" for word in whole), f"'{last}':*"])
+
+
+async def search_is_current(session: ReadSession) -> bool:
+    """Whether search has followed every publication."""
+    behind = await session.scalar(text("SELECT count(*) FROM catalogues WHERE indexed_version < version"))
+    return bool(behind == 0)

@@ -11,12 +11,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from domains.merchants import service as merchants
 from domains.offers import errors
-from domains.offers.checksum import EMPTY_CHECKSUM, combine
 from domains.offers.models import SETTLED_SYNC_STATES, SYNC_STATES, SyncMode, SyncRow, SyncState
 from domains.offers.service.views import SyncCounters, SyncView
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
+from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
 from wapsi.queue import outbox
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.security.principal import Principal

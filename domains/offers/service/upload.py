@@ -3,28 +3,27 @@
 import asyncio
 import itertools
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import IO, Any
 from uuid import UUID
 
 import zstandard
 from sqlalchemy import delete, func, select, text
 
-from domains.offers.checksum import EMPTY_CHECKSUM, combine
-from domains.offers.errors import UploadTooLarge
-from domains.offers.feeds import FeedError, FeedOptions, open_feed
+from domains.merchants.service import MerchantRef
+from domains.offers.errors import FeedOptionsInvalid, UploadTooLarge
+from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column_mapping
 from domains.offers.models import SyncChunkRow, SyncRow, SyncUploadRow
 from domains.offers.service.syncs import fail_sync
+from wapsi.clock import now
 from wapsi.db import Database, WriteSession
-from wapsi.queue.jobs import Job, Permanent
+from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
+from wapsi.queue.jobs import Job
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+from wapsi.threads import OneThread
 
 PIECE_BYTES = 512 * 1024
 BATCH_ITEMS = 500
-
-
-class FeedUnreadable(Permanent):
-    """The file as a whole could not be read; the sync has been failed with the reason."""
 
 
 async def store(session: WriteSession, sync_id: UUID, body: AsyncIterator[bytes], *, limit_bytes: int) -> int:
@@ -50,35 +49,40 @@ async def _store_piece(session: WriteSession, sync_id: UUID, position: int, data
     await session.flush()
 
 
-async def parse_pending(job: Job, sync_id: UUID) -> None:
-    """Parses the sync's file into chunks, from the start at each attempt. Raises FeedUnreadable."""
+async def parse_pending(job: Job, sync_id: UUID) -> bool:
+    """Parses the sync's file, where it came as one, into chunks, from the start at each attempt.
+
+    False where it cannot be read: the sync has been failed with the reason, and the job is done. That is an answer
+    for the merchant, not a fault of ours.
+    """
     async with job.write() as session:
         row = await session.get_locked(SyncRow, sync_id)
         assert row is not None
         options = row.upload_options
         if options is None or options.get("parsed"):
-            return
+            return True
         await session.execute(delete(SyncChunkRow).where(SyncChunkRow.sync_id == sync_id))
         row.committed_offset = 0
         row.checksum = EMPTY_CHECKSUM
         await session.flush()
         source_time = row.as_of
         name = row.source
-    with await _spool(job.runtime.db, sync_id) as file:
-        feed_options = FeedOptions.from_json(options, source_time=source_time)
+    with await _spool(job.runtime.db, sync_id) as file, OneThread("feed") as thread:
         try:
-            batches = await asyncio.to_thread(_batches, file, name, feed_options)
+            feed_options = FeedOptions.from_json(options, source_time=source_time)
+            batches = await thread.run(_batches, file, name, feed_options)
             offset = 0
-            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            while (batch := await thread.run(next, batches, None)) is not None:
                 offset = await _store_batch(job, sync_id, offset, batch)
         except FeedError as error:
             await _fail(job, sync_id, error)
-            raise FeedUnreadable(error.reason) from error
+            return False
     async with job.write() as session:
         row = await session.get_locked(SyncRow, sync_id)
         assert row is not None
         row.upload_options = {**options, "parsed": True}
         await session.flush()
+    return True
 
 
 def _batches(file: IO[bytes], name: str, options: FeedOptions) -> Iterator[list[pb.OfferItem]]:
@@ -103,6 +107,7 @@ async def _fail(job: Job, sync_id: UUID, error: FeedError) -> None:
     where = f" (line {error.line})" if error.line else ""
     async with job.write() as session:
         await fail_sync(session, sync_id, error.reason, f"{error.message}{where} Nothing was published.")
+        await job.complete(session)
 
 
 async def _spool(db: Database, sync_id: UUID) -> IO[bytes]:
@@ -123,7 +128,17 @@ async def _spool(db: Database, sync_id: UUID) -> IO[bytes]:
 
 
 def upload_options(
-    *, default_currency: str, merchant_settings: dict[str, Any], overrides: dict[str, Any]
+    merchant: MerchantRef, overrides: Mapping[str, Any], *, column_specs: Sequence[str]
 ) -> dict[str, Any]:
-    """What `FeedOptions.from_json` needs, as stored with the sync: the merchant's settings, then the caller's."""
-    return {"default_currency": default_currency, **merchant_settings, **overrides}
+    """What `FeedOptions.from_json` needs, as stored with the sync: the merchant's settings, then the caller's.
+
+    `column_specs` are target=source. Raises FeedOptionsInvalid.
+    """
+    options = {"default_currency": merchant.currency, **merchant.feed_settings, **overrides}
+    try:
+        if column_specs:
+            options["column_mapping"] = parse_column_mapping(column_specs)
+        FeedOptions.from_json(options, source_time=now())
+    except FeedError as error:
+        raise FeedOptionsInvalid(error.message, code=error.reason) from error
+    return options

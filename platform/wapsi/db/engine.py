@@ -6,8 +6,8 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -23,17 +23,14 @@ from wapsi.errors import Unavailable
 POOL_RECYCLE_S = 1800
 
 
-# Faults of the database or the way to it. A statement that is wrong is not among them: that is our bug, and a 500.
-_OPERATIONAL = (
-    OperationalError,
-    InterfaceError,
-    PoolTimeout,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    ConnectionError,
-    TimeoutError,
-)
+# SQLSTATE classes and codes that are faults of the database and not of the statement: no connection, no resources,
+# an operator's shutdown, an idle transaction ended; a statement or a lock that took too long; a deadlock or a
+# serialization failure, of which one transaction must begin anew.
+_OPERATIONAL_STATES = ("08", "53", "57P", "25P03", "57014", "55P03", "40P01", "40001")
+
+
+class DatabaseUnreachable(ConnectionError):
+    """No connection could be made: nobody answers, or the server refuses us."""
 
 
 class PoolBudgetExceeded(Exception):
@@ -72,7 +69,7 @@ class Database:
         if settings.database_through_pgbouncer:
             # Prepared statements belong to one server connection; pgbouncer hands out another each transaction.
             connect_args |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
-        return create_async_engine(
+        engine = create_async_engine(
             url,
             pool_size=settings.database_pool_size,
             max_overflow=0,
@@ -85,6 +82,8 @@ class Database:
             json_deserializer=orjson.loads,
             hide_parameters=True,
         )
+        unreachable_in_words(engine)
+        return engine
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
@@ -98,7 +97,7 @@ class Database:
             yield ReadSession(session)
 
     async def ping(self) -> None:
-        """Raises when the database does not answer."""
+        """Raises DatabaseUnreachable or what the driver raises when the database does not answer."""
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
@@ -130,14 +129,39 @@ async def _usable_connections(connection: AsyncConnection) -> int:
     return int(row.scalar_one())
 
 
+def unreachable_in_words(engine: AsyncEngine) -> None:
+    """Makes every fault of connecting one DatabaseUnreachable, whether the socket, the DNS or the server refused."""
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def connect(dialect: Any, _record: Any, arguments: Any, keywords: Any) -> Any:
+        try:
+            return dialect.connect(*arguments, **keywords)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, dialect.loaded_dbapi.Error) as error:
+            raise DatabaseUnreachable(str(error) or "no answer in time") from error
+
+
 @contextlib.asynccontextmanager
 async def _operational_errors_in_words() -> AsyncIterator[None]:
     """Faults of the database, not of the request, become one error that is a 503 and worth a retry."""
     try:
         yield
-    except _OPERATIONAL as error:
+    except (DatabaseUnreachable, PoolTimeout, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if not _is_operational(error):
+            raise
         raise DatabaseUnavailable("The database did not answer. Try again in a moment.") from error
-    except DBAPIError as error:
+
+
+def _is_operational(error: Exception) -> bool:
+    """A statement that is wrong is not among them, nor a value that does not fit: those are our bugs, and a 500."""
+    if isinstance(error, (DatabaseUnreachable, PoolTimeout)):
+        return True
+    driver: BaseException | None = error
+    if isinstance(error, DBAPIError):
         if error.connection_invalidated:
-            raise DatabaseUnavailable("The database connection was lost. Try again in a moment.") from error
-        raise
+            return True
+        driver = error.orig.__cause__ if error.orig is not None else None
+    if isinstance(driver, asyncpg.InvalidCachedStatementError):
+        return True  # planned before a migration; the next transaction plans it anew
+    if isinstance(driver, asyncpg.PostgresError):
+        return str(driver.sqlstate).startswith(_OPERATIONAL_STATES)
+    return isinstance(driver, asyncpg.InterfaceError) and not isinstance(driver, asyncpg.DataError)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security import HTTPBearer
 
 from wapsi.db import ReadSession, WriteSession
@@ -64,9 +64,10 @@ class UndeclaredRoute(Exception):
     """A route that neither names a permission nor says that it is public."""
 
 
-def declared_permission(route: APIRoute) -> Permission | None:
+def declared_permission(route: APIRoute | RouteContext) -> Permission | None:
     """The permission a route needs, None where it is public. Raises UndeclaredRoute."""
-    calls = [dependant.call for dependant in _flatten(route.dependant)]
+    dependant = getattr(route, "dependant", None)
+    calls = [] if dependant is None else [one.call for one in _flatten(dependant)]
     for call in calls:
         if isinstance(call, _Requires):
             return call.permission
@@ -78,9 +79,11 @@ def declared_permission(route: APIRoute) -> Permission | None:
 
 
 def check_permissions_declared(app: FastAPI) -> None:
-    """Fails closed: called when the app is built."""
-    for route in app.routes:
-        if isinstance(route, APIRoute):
+    """Fails closed: called when the app is built. Only FastAPI's own pages need not say who may see them."""
+    pages = {app.openapi_url, app.docs_url, app.swagger_ui_oauth2_redirect_url, app.redoc_url}
+    # Through FastAPI's iterator: `app.routes` holds included routers as a whole, and not their routes.
+    for route in iter_route_contexts(app.routes):
+        if route.path is None or route.path not in pages:
             declared_permission(route)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel
-from sqlalchemy import LargeBinary, PrimaryKeyConstraint, select, text
+from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 from starlette.responses import Response
@@ -41,7 +41,7 @@ class IdempotentAnswer(Base):
     """The answer to a request that made something. `scope` keeps one caller's keys apart from another's."""
 
     __tablename__ = "idempotent_answers"
-    __table_args__ = (PrimaryKeyConstraint("scope", "key"),)
+    __table_args__ = (PrimaryKeyConstraint("scope", "key"), Index("ix_idempotent_answers_created_at", "created_at"))
 
     scope: Mapped[str]
     key: Mapped[str]

@@ -1,4 +1,4 @@
-"""Pure ASGI middleware, outermost first: CORS (Starlette's), RequestID, AccessLog, BodyLimit."""
+"""Pure ASGI middleware, outermost first: CORS (Starlette's), RequestID, AccessLog, UnexpectedErrors, BodyLimit."""
 
 import re
 import time

@@ -6,10 +6,10 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import ORJSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wapsi.errors import Category, DomainError, FieldViolation
 
@@ -36,10 +36,6 @@ class Problem(BaseModel):
     violations: list[Violation] = []
 
 
-class ProblemResponse(ORJSONResponse):
-    media_type = PROBLEM_JSON
-
-
 def problem(
     request: Request,
     *,
@@ -60,7 +56,7 @@ def problem(
         metadata=metadata or {},
         violations=[Violation(field=v.field, description=v.description) for v in violations],
     )
-    return ProblemResponse(body.model_dump(), status_code=status, headers=headers)
+    return Response(body.model_dump_json(), status_code=status, headers=headers, media_type=PROBLEM_JSON)
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:
@@ -104,6 +100,9 @@ async def _invalid_request(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, DomainError):
+        # FastAPI makes a 400 of whatever is raised while it reads a body, BodyLimit's refusal too.
+        return await _domain_error(request, error.__cause__)
     reasons = {404: "ROUTE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
     return problem(
         request,
@@ -124,6 +123,33 @@ async def _unexpected(request: Request, error: Exception) -> Response:
         reason="INTERNAL",
         detail="The error was recorded. Quote the request_id when you report it.",
     )
+
+
+class UnexpectedErrors:
+    """Pure ASGI, innermost but for BodyLimit: the answer to a crash then passes RequestID, CORS and AccessLog.
+
+    Starlette's own handler for `Exception` stands outside of all middleware; it is left with what they themselves
+    might raise.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_noting_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting_start)
+        except Exception as error:
+            if scope["type"] != "http" or started:
+                raise  # an answer that has begun can only be cut off
+            response = await _unexpected(Request(scope), error)
+            await response(scope, receive, send)
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -16,6 +16,7 @@ from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
 from wapsi.rpc.errors import reason_of
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.rpc.offers.v1 import offer_sync_pb2_grpc as pb_grpc
+from wapsi.threads import OneThread
 
 BATCH_ITEMS = 500
 # A batch stays well below gRPC's limit of 4 MiB a message.
@@ -105,27 +106,36 @@ class Producer:
         committed = sync.committed_offset
         while True:
             stream = _Stream(sync.sync_id, items, committed)
+            failure: grpc.aio.AioRpcError | None = None
             try:
-                call = self._stub.PushOffers(stream.requests(), metadata=self._metadata)
-                async for response in call:
+                async for response in self._stub.PushOffers(stream.requests(), metadata=self._metadata):
                     if response.committed_offset > committed:
                         attempt = 0
                     committed = response.committed_offset
                     on_progress(ProgressReport("pushing", committed, None, sync, resumed))
-                if stream.error is not None:
-                    raise stream.error
-                return stream.offset, stream.checksum
+            except asyncio.CancelledError:
+                # gRPC cancels a call whose request iterator raised: that is no cancellation of ours.
+                if stream.error is None:
+                    raise
             except grpc.aio.AioRpcError as error:
-                if stream.error is not None:
-                    raise stream.error from None
-                attempt += 1
-                if error.code() not in _RETRYABLE or attempt >= MAX_ATTEMPTS:
-                    raise _rejected(error) from error
-                await _pause(attempt)
-                resumed += 1
-                get = pb.GetSyncRequest(sync_id=sync.sync_id)
-                state = await self._retrying(lambda: self._stub.GetSync(get, metadata=self._metadata))
-                committed = state.sync.committed_offset
+                failure = error
+            if stream.error is not None:
+                raise stream.error
+            # A stream may also end early and look complete.
+            if failure is None and stream.ended and committed == stream.offset:
+                return stream.offset, stream.checksum
+            attempt += 1
+            if failure is not None and (not _may_pass(failure) or attempt >= MAX_ATTEMPTS):
+                raise _rejected(failure) from failure
+            if attempt >= MAX_ATTEMPTS:
+                raise SyncRejected("The server ends the stream before all is stored.", code="UNAVAILABLE", reason=None)
+            await _pause(attempt)
+            resumed += 1
+            committed = (await self._get(sync.sync_id)).committed_offset
+
+    async def _get(self, sync_id: str) -> pb.Sync:
+        request = pb.GetSyncRequest(sync_id=sync_id)
+        return (await self._retrying(lambda: self._stub.GetSync(request, metadata=self._metadata))).sync
 
     async def _wait(self, sync: pb.Sync, on_progress: Callable[[ProgressReport], None]) -> pb.Sync:
         attempt = 0
@@ -139,7 +149,7 @@ class Producer:
                 return sync
             except grpc.aio.AioRpcError as error:
                 attempt += 1
-                if error.code() not in _RETRYABLE or attempt >= MAX_ATTEMPTS:
+                if not _may_pass(error) or attempt >= MAX_ATTEMPTS:
                     raise _rejected(error) from error
                 await _pause(attempt)
 
@@ -148,7 +158,7 @@ class Producer:
             try:
                 return await call()
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _RETRYABLE or attempt >= MAX_ATTEMPTS:
+                if not _may_pass(error) or attempt >= MAX_ATTEMPTS:
                     raise _rejected(error) from error
                 await _pause(attempt)
         raise AssertionError("unreachable")
@@ -165,19 +175,22 @@ class _Stream:
         self.checksum = EMPTY_CHECKSUM
         # gRPC swallows what a request iterator raises: kept here, raised by whoever reads the responses.
         self.error: Exception | None = None
+        self.ended = False
 
     async def requests(self) -> AsyncIterator[pb.PushOffersRequest]:
         try:
-            items = await asyncio.to_thread(self._items)
-            while batch := await asyncio.to_thread(_take, items):
-                first, self.offset = self.offset, self.offset + len(batch)
-                self.checksum = combine(self.checksum, first, batch)
-                unsent = batch[max(0, self._skip - first) :]
-                if unsent:
-                    offset = self.offset - len(unsent)
-                    yield pb.PushOffersRequest(sync_id=self._sync_id, offset=offset, items=unsent)
+            with OneThread("feed") as thread:
+                items = await thread.run(self._items)
+                while batch := await thread.run(_take, items):
+                    first, self.offset = self.offset, self.offset + len(batch)
+                    self.checksum = combine(self.checksum, first, batch)
+                    unsent = batch[max(0, self._skip - first) :]
+                    if unsent:
+                        offset = self.offset - len(unsent)
+                        yield pb.PushOffersRequest(sync_id=self._sync_id, offset=offset, items=unsent)
             if self.offset < self._skip:
                 raise FeedChanged(f"the feed has {self.offset} items now, {self._skip} are stored")
+            self.ended = True
         except Exception as error:
             self.error = error
             raise
@@ -192,6 +205,13 @@ def _take(items: Iterator[pb.OfferItem]) -> list[pb.OfferItem]:
         if len(batch) == BATCH_ITEMS or size >= BATCH_BYTES:
             break
     return batch
+
+
+def _may_pass(error: grpc.aio.AioRpcError) -> bool:
+    """INTERNAL without one of our reasons is gRPC's own, such as a message written to a call that had just ended."""
+    if error.code() is grpc.StatusCode.INTERNAL:
+        return reason_of(error) is None
+    return error.code() in _RETRYABLE
 
 
 async def _pause(attempt: int) -> None:

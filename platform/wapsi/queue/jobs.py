@@ -28,6 +28,12 @@ _BACKOFF_LIMIT_S = 300
 _ERROR_LENGTH = 1000
 
 
+_EXTEND_LEASE = text(
+    "UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => :lease_s),"
+    " wake_at = clock_timestamp() + make_interval(secs => :lease_s) WHERE id = :id AND state = 'running'"
+)
+
+
 class LeaseLost(Exception):
     """Another worker has claimed the job since, or it has ended: whatever this one still had in mind is void."""
 
@@ -53,6 +59,9 @@ class Job:
         async with self.runtime.db.write() as session:
             await self._lock(session)
             yield session
+            if not self.completed:
+                # A long transaction outlives the lease; nobody could claim the job meanwhile, nor may at its commit.
+                await session.execute(_EXTEND_LEASE, {"id": self.id, "lease_s": self.kind.lease_s})
 
     async def complete(self, session: WriteSession) -> None:
         """Marks the job done in the transaction that did its last work: both happen, or neither."""

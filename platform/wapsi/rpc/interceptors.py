@@ -1,15 +1,17 @@
 """Interceptors, outermost first: telemetry (OpenTelemetry's), Errors, Authentication."""
 
+import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServerInterceptor
 
-from wapsi.errors import DomainError
+from wapsi.errors import DomainError, Invalid
 from wapsi.rpc.errors import abort, internal_status, status_of
 from wapsi.rpc.service import set_current_principal
 from wapsi.security.permissions import Permission
@@ -17,41 +19,73 @@ from wapsi.security.principal import Authenticator, bearer_of
 
 log = structlog.get_logger(__name__)
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+if TYPE_CHECKING:
+    # Generic in the stubs only.
+    Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+else:
+    Handler = grpc.RpcMethodHandler
+
+
+class MessageMalformed(Invalid):
+    reason = "MESSAGE_MALFORMED"
 
 
 class Errors(ServerInterceptor):
-    """Turns errors into google.rpc.Status. Left alone, grpc.aio would send an exception's text to the client."""
+    """Turns errors into google.rpc.Status. Left alone, grpc.aio would send an exception's text to the client.
+
+    Messages are decoded here and not by grpc.aio, so that one that cannot be is an error like the others.
+    """
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Handler | None:
         handler: Handler | None = await continuation(details)
         if handler is None:
             return handler
         method = details.method
+        decode = _decoder(handler)
         if handler.response_streaming:
 
             async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
                 started_s = time.perf_counter()
                 try:
-                    async for response in _streaming(handler)(request, context):
-                        yield response
+                    responses = _streaming(handler)(decode(request), context)
+                    if inspect.isawaitable(responses):
+                        await responses  # the other style, which writes to the context: grpc's own health service
+                    else:
+                        async for response in responses:
+                            yield response
                 except Exception as error:
                     await _end(context, method, error)
                 finally:
                     _log(method, context, started_s)
 
-            return _rebuild(handler, stream)
+            return _rebuild(handler, stream, decoded=True)
 
         async def unary(request: Any, context: Any) -> Any:
             started_s = time.perf_counter()
             try:
-                return await _unary(handler)(request, context)
+                return await _unary(handler)(decode(request), context)
             except Exception as error:
                 await _end(context, method, error)
             finally:
                 _log(method, context, started_s)
 
-        return _rebuild(handler, unary)
+        return _rebuild(handler, unary, decoded=True)
+
+
+def _decoder(handler: Any) -> Callable[[Any], Any]:
+    """What makes messages of a request's bytes, or of a stream of them. Raises MessageMalformed."""
+
+    def one(raw: bytes) -> Any:
+        try:
+            return handler.request_deserializer(raw)
+        except DecodeError:
+            raise MessageMalformed("The message is not what this method takes.") from None
+
+    async def many(stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for raw in stream:
+            yield one(raw)
+
+    return many if handler.request_streaming else one
 
 
 async def _end(context: Any, method: str, error: Exception) -> None:
@@ -119,11 +153,12 @@ def _streaming(handler: Any) -> Callable[[Any, Any], AsyncIterator[Any]]:
     return behaviour
 
 
-def _rebuild(handler: Any, behaviour: Callable[[Any, Any], Any]) -> Handler:
+def _rebuild(handler: Any, behaviour: Callable[[Any, Any], Any], *, decoded: bool = False) -> Handler:
+    """The handler with another behaviour; `decoded` where that takes bytes and decodes them itself."""
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[handler.request_streaming, handler.response_streaming]
-    return make(behaviour, handler.request_deserializer, handler.response_serializer)
+    return make(behaviour, None if decoded else handler.request_deserializer, handler.response_serializer)

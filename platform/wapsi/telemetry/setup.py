@@ -30,7 +30,13 @@ class RedactQueries(SpanProcessor):
 class Telemetry:
     """The providers of one process. Call `shutdown` last: it sends what is still held."""
 
-    def __init__(self, role: str, *, extra_processors: tuple[SpanProcessor, ...] = ()) -> None:
+    def __init__(
+        self,
+        role: str,
+        *,
+        extra_processors: tuple[SpanProcessor, ...] = (),
+        extra_readers: tuple[MetricReader, ...] = (),
+    ) -> None:
         resource = Resource.create(
             {"service.name": "wapsi", "service.namespace": role, "service.instance.id": str(uuid4())}
         )
@@ -38,7 +44,7 @@ class Telemetry:
         self.tracers.add_span_processor(RedactQueries())
         for processor in extra_processors:
             self.tracers.add_span_processor(processor)
-        readers: list[MetricReader] = []
+        readers = [*extra_readers]
         if _otlp_configured():
             self.tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
             readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))

@@ -70,10 +70,13 @@ async def test_two_workers_woken_at_once_run_it_once(runtime: Runtime, kinds: Ki
 
 
 async def test_a_rolled_back_job_never_existed(runtime: Runtime, admin_sql: Any) -> None:
-    with pytest.raises(RuntimeError, match="changed my mind"):
+    async def change_of_mind() -> None:
         async with runtime.db.write() as session:
             await outbox.enqueue(session, "test.never", {})
             raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        await change_of_mind()
     assert await admin_sql("SELECT 1 FROM jobs") == []
 
 
@@ -179,9 +182,7 @@ async def test_an_abandoned_job_is_taken_over_when_its_lease_ends(
     assert attempts == [2]
 
 
-async def test_the_fence_refuses_writes_of_an_overtaken_attempt(
-    runtime: Runtime, kinds: Kinds, admin_sql: Any
-) -> None:
+async def test_the_fence_refuses_writes_of_an_overtaken_attempt(runtime: Runtime, kinds: Kinds, admin_sql: Any) -> None:
     """A worker that was only slow wakes up when another has taken over: its write must not land."""
     outcome: list[str] = []
 

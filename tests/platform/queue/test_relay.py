@@ -12,14 +12,17 @@ from wapsi.config import Settings
 from wapsi.queue import outbox
 from wapsi.queue.broker import QueueProbe, make_broker
 from wapsi.queue.periodic import enqueue_due
-import wapsi.queue.housekeeping  # noqa: F401  # registers a periodic kind
 from wapsi.queue.registry import JOB_KINDS
 from wapsi.queue.relay import relay_due, relay_for_ever
 from wapsi.runtime import Runtime
 
 
-def messages(broker: Any, queue: str) -> list[str]:
+async def messages(broker: Any, queue: str) -> list[str]:
     """Job ids that wait in a queue."""
+    return await asyncio.to_thread(_consume, broker, queue)
+
+
+def _consume(broker: Any, queue: str) -> list[str]:
     consumer = broker.consume(queue, prefetch=100, timeout=50)
     found = []
     while (message := next(consumer)) is not None:
@@ -36,11 +39,11 @@ async def test_a_due_job_is_sent_once_and_again_only_when_nobody_claims_it(
         job_id = await outbox.enqueue(session, "test.job", {}, queue="q1")
     assert await relay_due(runtime.db, broker) == 1
     assert await relay_due(runtime.db, broker) == 0
-    assert messages(broker, "q1") == [str(job_id)]
+    assert await messages(broker, "q1") == [str(job_id)]
 
     await admin_sql("UPDATE jobs SET wake_at = now()")  # nobody claimed it in time
     assert await relay_due(runtime.db, broker) == 1
-    assert messages(broker, "q1") == [str(job_id)]
+    assert await messages(broker, "q1") == [str(job_id)]
     [row] = await admin_sql("SELECT sends, wake_at BETWEEN now() AND now() + interval '11 s' AS soon FROM jobs")
     assert (row["sends"], row["soon"]) == (2, True)
 
@@ -75,7 +78,7 @@ async def test_with_the_queue_down_the_job_stays_due(
     [row] = await admin_sql("SELECT sends, wake_at <= now() AS due FROM jobs")
     assert (row["sends"], row["due"]) == (0, True)
     assert await relay_due(runtime.db, broker) == 1
-    assert messages(broker, "q4") == [str(job_id)]
+    assert await messages(broker, "q4") == [str(job_id)]
 
 
 async def test_two_relays_share_the_work(runtime: Runtime, broker: Broker) -> None:
@@ -84,13 +87,11 @@ async def test_two_relays_share_the_work(runtime: Runtime, broker: Broker) -> No
             await outbox.enqueue(session, "test.job", {"n": number}, queue="q5")
     sent = await asyncio.gather(*(relay_due(runtime.db, broker, batch=10) for _ in range(6)))
     assert sum(sent) == 40
-    found = messages(broker, "q5")
+    found = await messages(broker, "q5")
     assert len(found) == len(set(found)) == 40
 
 
-async def test_the_relay_waits_out_a_queue_that_is_down(
-    runtime: Runtime, settings: Settings, admin_sql: Any
-) -> None:
+async def test_the_relay_waits_out_a_queue_that_is_down(runtime: Runtime, settings: Settings, admin_sql: Any) -> None:
     async with runtime.db.write() as session:
         await outbox.enqueue(session, "test.job", {}, queue="q6")
     down = make_broker(settings.model_copy(update={"queue_url": "redis://127.0.0.1:1/0"}))

@@ -196,16 +196,18 @@ class Money(_message.Message):
     def __init__(self, amount_minor: _Optional[int] = ..., currency: _Optional[str] = ...) -> None: ...
 
 class OfferItem(_message.Message):
-    __slots__ = ("source_time", "offer", "line", "issues")
+    __slots__ = ("source_time", "offer", "line", "issues", "rejected_offer_id")
     SOURCE_TIME_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
     ISSUES_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     source_time: _timestamp_pb2.Timestamp
     offer: Offer
     line: int
     issues: _containers.RepeatedCompositeFieldContainer[Issue]
-    def __init__(self, source_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., line: _Optional[int] = ..., issues: _Optional[_Iterable[_Union[Issue, _Mapping]]] = ...) -> None: ...
+    rejected_offer_id: str
+    def __init__(self, source_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., line: _Optional[int] = ..., issues: _Optional[_Iterable[_Union[Issue, _Mapping]]] = ..., rejected_offer_id: _Optional[str] = ...) -> None: ...
 
 class Issue(_message.Message):
     __slots__ = ("severity", "code", "field", "message", "value")

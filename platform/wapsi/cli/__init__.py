@@ -1,0 +1,5 @@
+"""The `wapsi` command."""
+
+from wapsi.cli.app import main
+
+__all__ = ["main"]

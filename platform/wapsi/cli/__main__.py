@@ -1,0 +1,3 @@
+from wapsi.cli import main
+
+main()

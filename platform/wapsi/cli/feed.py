@@ -1,0 +1,183 @@
+"""`wapsi feed push`: a real gRPC producer for feed files."""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column_mapping
+from wapsi.cli.demo import read_demo
+from wapsi.producer import FeedChanged, Producer, ProgressReport, SyncRejected
+from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+
+app = typer.Typer(help="Bring a merchant's feed in.", no_args_is_help=True)
+console = Console(stderr=True)
+
+STATES = {value: name.removeprefix("SYNC_STATE_").lower() for name, value in pb.SyncState.items()}
+_COUNTERS = (
+    ("received", "rows received"),
+    ("created", "new offers"),
+    ("updated", "changed offers"),
+    ("unchanged", "unchanged offers"),
+    ("withdrawn_by_item", "deleted by a row"),
+    ("stale", "older than what is stored"),
+    ("duplicates", "repeated rows of one offer"),
+    ("rejected", "rejected rows"),
+    ("withdrawn_unseen", "withdrawn, no longer in the feed"),
+    ("warnings", "warnings"),
+)
+
+
+class Mode(StrEnum):
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `push` a subcommand."""
+
+
+@app.command()
+def push(
+    file: Annotated[
+        Path, typer.Argument(help="Any known format; plain, .gz, .zip or .zst.", exists=True, dir_okay=False)
+    ],
+    merchant: Annotated[str, typer.Option(help="The merchant's slug.")],
+    mode: Annotated[Mode, typer.Option(help="full withdraws what the feed does not contain.")] = Mode.FULL,
+    map: Annotated[
+        list[str] | None, typer.Option("--map", help="target=source, for feeds with columns of their own; repeatable.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="Where the content does not tell.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Where the feed does not say.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Where the content does not tell.")] = None,
+    availability: Annotated[str | None, typer.Option(help="For feeds without it, such as in_stock.")] = None,
+    link_base: Annotated[str | None, typer.Option(help="The shop's address, for Shopify exports.")] = None,
+    currency: Annotated[str | None, typer.Option(help="For prices without one; default PKR.")] = None,
+    target: Annotated[str | None, typer.Option(help="host:port of the gRPC server.")] = None,
+    key: Annotated[str | None, typer.Option(envvar="WAPSI_PRODUCER_KEY", help="The producer key, wpk_….")] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Repeat it to go on with an interrupted push; default: from the file's bytes.")
+    ] = None,
+) -> None:
+    """Push a feed file as a sync, and wait until it is published."""
+    demo = read_demo()
+    target = target or os.environ.get("WAPSI_GRPC_TARGET") or demo.get("grpc_target")
+    key = key or demo.get("producer_key")
+    if not target or not key:
+        console.print(
+            "[red]Where to?[/red] Give --target and --key (or WAPSI_PRODUCER_KEY), or run this beside `wapsi up`."
+        )
+        raise typer.Exit(2)
+    try:
+        options = FeedOptions(
+            column_mapping=parse_column_mapping(map) if map else None,
+            format=format,
+            encoding=encoding,
+            delimiter=delimiter,
+            default_availability=availability,
+            link_base=link_base,
+            default_currency=currency or "PKR",
+            source_time=datetime.now(UTC),
+        )
+        sync, seconds = asyncio.run(_push(file, merchant, mode, options, target, key, request_id))
+    except FeedError as error:
+        where = f", line {error.line}" if error.line else ""
+        console.print(f"[red]The feed cannot be read[/red] ({error.reason}{where}): {error.message}")
+        console.print("Nothing was published.")
+        raise typer.Exit(1) from None
+    except (SyncRejected, FeedChanged) as error:
+        reason = f" ({error.reason or error.code})" if isinstance(error, SyncRejected) else ""
+        console.print(f"[red]The sync was refused{reason}:[/red] {error}")
+        raise typer.Exit(1) from None
+    print_summary(sync, seconds)
+    if STATES[sync.state] not in ("succeeded", "partial"):
+        raise typer.Exit(1)
+
+
+async def _push(
+    file: Path, merchant: str, mode: Mode, options: FeedOptions, target: str, key: str, request_id: str | None
+) -> tuple[pb.Sync, float]:
+    digest = await asyncio.to_thread(_digest, file)
+    started_s = time.perf_counter()
+    with feed_progress() as progress:
+        view = ProgressView(progress, f"{merchant}: {file.name}")
+        async with Producer(target, key) as producer:
+            sync = await producer.push(
+                merchant,
+                lambda: read_items(file, options),
+                request_id=request_id or f"file-{digest[:16]}-{datetime.now(UTC):%Y%m%dT%H%M%S}",
+                mode=pb.SYNC_MODE_FULL if mode is Mode.FULL else pb.SYNC_MODE_INCREMENTAL,
+                source=file.name,
+                as_of=options.source_time,
+                on_progress=view.show,
+            )
+    return sync, time.perf_counter() - started_s
+
+
+def read_items(file: Path, options: FeedOptions) -> Iterator[pb.OfferItem]:
+    """Raises FeedError."""
+    with file.open("rb") as stream, open_feed(stream, name=file.name, options=options) as feed:
+        yield from feed.items()
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def feed_progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+class ProgressView:
+    """One bar: items pushed, then items processed."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+        self._task = progress.add_task(f"{name} · pushing", total=None)
+
+    def show(self, report: ProgressReport) -> None:
+        words = report.phase if not report.resumed else f"{report.phase} (resumed {report.resumed}x)"
+        if report.phase == "processing":
+            words = STATES[report.sync.state]
+        self._progress.update(
+            self._task, description=f"{self._name} · {words}", completed=report.done, total=report.total
+        )
+
+
+def print_summary(sync: pb.Sync, seconds: float) -> None:
+    """What became of every row, in words."""
+    state = STATES[sync.state]
+    colour = {"succeeded": "green", "partial": "yellow"}.get(state, "red")
+    table = Table(title=f"Sync {sync.sync_id}", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    table.add_row("state", f"[{colour}]{state}[/{colour}]")
+    for name, words in _COUNTERS:
+        value = getattr(sync.counters, name)
+        if value or name in ("received", "created", "updated", "unchanged"):
+            table.add_row(words, f"{value:,}")
+    table.add_row("time", f"{seconds:.1f} s")
+    table.add_row("speed", f"{sync.counters.received / seconds:,.0f} rows/s")
+    console.print(table)
+    if sync.message:
+        console.print(sync.message)

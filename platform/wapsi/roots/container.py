@@ -1,0 +1,37 @@
+"""Puts a process together: its telemetry, logs, database, keys and who may do what."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from domains.customers.service import Authentication
+from wapsi.config import Settings
+from wapsi.db import Database
+from wapsi.runtime import Runtime
+from wapsi.security.signing import Keys
+from wapsi.telemetry.setup import Telemetry
+
+
+def make_runtime(settings: Settings, telemetry: Telemetry, *, role: str) -> Runtime:
+    db = Database(settings, role=role)
+    telemetry.instrument_engines(*db.engines)
+    keys = Keys(settings)
+    return Runtime(settings, db, keys, Authentication(db, keys, settings))
+
+
+@contextlib.asynccontextmanager
+async def checked(runtime: Runtime) -> AsyncIterator[Runtime]:
+    """Refuses to start on a pool budget that cannot hold (PoolBudgetExceeded); disposes of the pools at the end."""
+    try:
+        await runtime.db.check_pool_budget()
+        yield runtime
+    finally:
+        await runtime.db.dispose()
+
+
+async def check_budget(settings: Settings) -> None:
+    """For processes whose loop is not running yet. Raises PoolBudgetExceeded."""
+    db = Database(settings, role="check")
+    try:
+        await db.check_pool_budget()
+    finally:
+        await db.dispose()

@@ -1,0 +1,10 @@
+"""Every kind of job there is: importing the modules registers them."""
+
+import importlib
+
+_MODULES = ("wapsi.queue.housekeeping", "domains.offers.actors", "domains.customers.actors", "domains.cashback.actors")
+
+
+def import_all() -> None:
+    for module in _MODULES:
+        importlib.import_module(module)

@@ -1,0 +1,93 @@
+"""`wapsi serve`: REST and gRPC in one process, or one of them alone."""
+
+import asyncio
+import contextlib
+import math
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+import structlog
+import uvicorn
+
+from wapsi.config import Settings
+from wapsi.roots.container import checked, make_runtime
+from wapsi.roots.errors import CannotListen
+from wapsi.roots.grpc_app import make_rpc_server
+from wapsi.roots.http_app import make_http_app
+from wapsi.runtime import Runtime
+from wapsi.telemetry.setup import Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process has two servers, and one of ours stops both."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
+
+
+async def serve(settings: Settings, telemetry: Telemetry, *, rest: bool, grpc: bool) -> None:
+    """Until SIGTERM or SIGINT; then requests and calls in flight have the grace to finish.
+
+    Raises PoolBudgetExceeded, CannotListen, and what the database raises when it does not answer.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    runtime = make_runtime(settings, telemetry, role="serve")
+    async with checked(runtime), contextlib.AsyncExitStack() as running:
+        if grpc:
+            await running.enter_async_context(_serving_grpc(runtime))
+        if rest:
+            await running.enter_async_context(_serving_rest(runtime, telemetry, stop))
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def _serving_grpc(runtime: Runtime) -> AsyncIterator[None]:
+    server = make_rpc_server(runtime)
+    try:
+        await server.start()
+    except RuntimeError as error:
+        settings = runtime.settings
+        raise _cannot_listen(settings.grpc_host, settings.grpc_port, "WAPSI_GRPC_PORT") from error
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def _serving_rest(runtime: Runtime, telemetry: Telemetry, stop: asyncio.Event) -> AsyncIterator[None]:
+    settings = runtime.settings
+    config = uvicorn.Config(
+        make_http_app(runtime, telemetry),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
+    )
+    try:
+        listening = socket.create_server((settings.http_host, settings.http_port), backlog=config.backlog)
+    except OSError as error:
+        raise _cannot_listen(settings.http_host, settings.http_port, "WAPSI_HTTP_PORT") from error
+    server = _Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+    # Should it end by itself, the process ends with it, and says why.
+    serving.add_done_callback(lambda _: stop.set())
+    log.info("http_started", port=listening.getsockname()[1])
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+        log.info("http_stopped")
+
+
+def _cannot_listen(host: str, port: int, setting: str) -> CannotListen:
+    return CannotListen(f"{host}:{port} cannot be listened on: it is taken, or not allowed. Change {setting}.")

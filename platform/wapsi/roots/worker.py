@@ -1,0 +1,41 @@
+"""`wapsi worker`: runs jobs. One process without forks: run several for more."""
+
+import asyncio
+import signal
+import threading
+
+import structlog
+from dramatiq import Worker
+
+from wapsi.config import Settings
+from wapsi.heartbeat import Heartbeat
+from wapsi.queue.actors import declare_actors
+from wapsi.queue.broker import make_broker
+from wapsi.roots import jobs
+from wapsi.roots.container import check_budget, make_runtime
+from wapsi.telemetry.dramatiq_middleware import TraceMessages
+from wapsi.telemetry.setup import Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+def work(settings: Settings, telemetry: Telemetry) -> None:
+    """Until SIGTERM or SIGINT. Jobs under way are handed back, for the next worker to begin anew at once."""
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda _signum, _frame: stop.set())
+    jobs.import_all()
+    asyncio.run(check_budget(settings))
+    runtime = make_runtime(settings, telemetry, role="worker")
+    broker = make_broker(settings, [TraceMessages()])
+    declare_actors(broker, runtime)
+    worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=100)
+    worker.start()
+    heartbeat = Heartbeat(settings.heartbeat_file)
+    heartbeat.start()
+    log.info("worker_started", threads=settings.worker_threads, actors=sorted(broker.get_declared_actors()))
+    stop.wait()
+    heartbeat.stop()
+    worker.stop(timeout=int(settings.shutdown_grace_s * 1000))
+    broker.close()
+    log.info("worker_stopped")

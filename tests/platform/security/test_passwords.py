@@ -1,0 +1,82 @@
+"""Passwords are kept as slow hashes, off the event loop, and a missing account costs a guesser as much time."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from wapsi.security import passwords
+from wapsi.security.passwords import hash_password, verify_password
+
+PASSWORD = "correct horse battery"
+
+
+async def test_the_right_password_matches_and_others_do_not() -> None:
+    kept = await hash_password(PASSWORD)
+    assert await verify_password(PASSWORD, kept)
+    for wrong in ("", PASSWORD + " ", PASSWORD.upper(), "wrong"):
+        assert not await verify_password(wrong, kept)
+
+
+async def test_a_hash_is_argon2id_with_owasps_parameters_and_a_salt_of_its_own() -> None:
+    first, second = await hash_password(PASSWORD), await hash_password(PASSWORD)
+    assert first.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert first != second
+    assert PASSWORD not in first
+
+
+async def test_without_an_account_a_hash_is_verified_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+    real = passwords._HASHER.verify
+
+    def verify(password: str, password_hash: str) -> bool:
+        verified.append(password_hash)
+        return real(password, password_hash)
+
+    monkeypatch.setattr(passwords._HASHER, "verify", verify)
+    assert await verify_password(PASSWORD, None) is False
+    [decoy] = verified
+    assert decoy.startswith("$argon2id$v=19$m=19456,t=2,p=1$"), "the decoy takes another time than a real hash"
+
+
+async def test_nobody_signs_in_with_the_decoys_own_password() -> None:
+    assert await verify_password("a decoy; not a password", None) is False
+
+
+async def test_hashing_does_not_hold_up_the_loop() -> None:
+    longest_s = 0.0
+
+    async def tick() -> None:
+        nonlocal longest_s
+        while True:
+            started_s = time.perf_counter()
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.perf_counter() - started_s)
+            await asyncio.sleep(0.001)
+
+    ticking = asyncio.ensure_future(tick())
+    started_s = time.perf_counter()
+    await asyncio.gather(*(hash_password(PASSWORD) for _ in range(4)))
+    all_s = time.perf_counter() - started_s
+    ticking.cancel()
+    assert longest_s < all_s / 2
+
+
+async def test_at_most_two_hash_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes 19 MiB and a core: a burst of sign-ins queues up instead of taking the machine."""
+    running = most = 0
+    real: Any = passwords._HASHER.hash
+
+    def count(password: str) -> str:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return real(password)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(passwords._HASHER, "hash", count)
+    await asyncio.gather(*(hash_password(PASSWORD) for _ in range(6)))
+    assert most <= 2

@@ -1,0 +1,184 @@
+"""What our keys signed is known from what others did, from other types of token, and from what has expired."""
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
+
+from wapsi.config import Settings
+from wapsi.security.signing import Keys, SignatureInvalid, new_signing_key
+
+NOW = 1_800_000_000
+LONG_AGO, FAR_AHEAD = 1_000_000_000, 4_000_000_000
+CLAIMS: dict[str, Any] = {"sub": "c1", "aud": "wapsi", "iss": "http://wapsi.test", "iat": LONG_AGO, "exp": FAR_AHEAD}
+
+
+@pytest.fixture
+def keys(plain_settings: Settings) -> Keys:
+    return Keys(plain_settings)
+
+
+def verify(keys: Keys, token: str, typ: str = "at+jwt") -> dict[str, Any]:
+    return keys.verify(typ, token, audience="wapsi", issuer="http://wapsi.test")
+
+
+def part(value: Any) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def read_part(text: str) -> Any:
+    return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+
+
+def refused(keys: Keys, token: str, typ: str = "at+jwt") -> bool:
+    try:
+        verify(keys, token, typ)
+    except SignatureInvalid:
+        return True
+    return False
+
+
+def test_what_was_signed_is_verified(keys: Keys) -> None:
+    assert verify(keys, keys.sign("at+jwt", CLAIMS | {"role": "admin"})) == CLAIMS | {"role": "admin"}
+
+
+def test_another_type_of_token_does_not_pass(keys: Keys) -> None:
+    receipt = keys.sign("receipt+jwt", CLAIMS)
+    assert refused(keys, receipt)
+    assert not refused(keys, receipt, "receipt+jwt")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"aud": "another"},
+        {"aud": ["another", "third"]},
+        {"iss": "https://evil.example"},
+        {"exp": LONG_AGO + 1},
+        {"exp": "soon"},
+        {"nbf": FAR_AHEAD},
+        {"iat": FAR_AHEAD},
+        {"sub": 7},
+    ],
+    ids=str,
+)
+def test_a_claim_that_is_wrong_is_refused(keys: Keys, change: dict[str, Any]) -> None:
+    assert refused(keys, keys.sign("at+jwt", CLAIMS | change))
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "sub", "aud", "iss"])
+def test_a_claim_that_is_missing_is_refused(keys: Keys, name: str) -> None:
+    assert refused(keys, keys.sign("at+jwt", {key: value for key, value in CLAIMS.items() if key != name}))
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE"])
+@pytest.mark.parametrize("signature", ["", "AAAA"])
+def test_a_token_that_says_it_is_not_signed_is_refused(keys: Keys, algorithm: str, signature: str) -> None:
+    token = f"{part({'alg': algorithm, 'typ': 'at+jwt'})}.{part(CLAIMS)}.{signature}"
+    assert refused(keys, token)
+
+
+def test_the_public_key_as_the_secret_of_an_hmac_is_refused(keys: Keys) -> None:
+    """The classic confusion: what everyone may know, used as if it were our secret."""
+    [public] = keys.public_key_set()["keys"]
+    raw = base64.urlsafe_b64decode(public["x"] + "=")
+    for secret in (raw, public["x"].encode(), json.dumps(public).encode()):
+        signed = f"{part({'alg': 'HS256', 'typ': 'at+jwt', 'kid': keys.key_id})}.{part(CLAIMS)}"
+        token = f"{signed}.{part(hmac.new(secret, signed.encode(), hashlib.sha256).digest())}"
+        assert refused(keys, token)
+
+
+def test_a_key_that_the_token_brings_along_is_not_used(keys: Keys) -> None:
+    stranger = Ed25519PrivateKey.generate()
+    x = part(stranger.public_key().public_bytes_raw())
+    headers = {"typ": "at+jwt", "kid": keys.key_id, "jwk": {"kty": "OKP", "crv": "Ed25519", "x": x}}
+    assert refused(keys, jwt.encode(CLAIMS, stranger, algorithm="EdDSA", headers=headers))
+
+
+def test_a_token_of_another_installation_is_refused(keys: Keys, plain_settings: Settings) -> None:
+    others = Keys(plain_settings.model_copy(update={"signing_key": SecretStr(new_signing_key())}))
+    assert refused(keys, others.sign("at+jwt", CLAIMS))
+
+
+@pytest.mark.parametrize("change", [{"sub": "c2"}, {"exp": FAR_AHEAD + 1}, {"role": "admin"}], ids=str)
+def test_changed_claims_are_refused(keys: Keys, change: dict[str, Any]) -> None:
+    header, claims, signature = keys.sign("at+jwt", CLAIMS).split(".")
+    assert refused(keys, f"{header}.{part(read_part(claims) | change)}.{signature}")
+
+
+def test_a_changed_header_or_signature_is_refused(keys: Keys) -> None:
+    header, claims, signature = keys.sign("receipt+jwt", CLAIMS).split(".")
+    assert refused(keys, f"{part(read_part(header) | {'typ': 'at+jwt'})}.{claims}.{signature}")
+    flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
+    assert refused(keys, f"{header}.{claims}.{flipped}", "receipt+jwt")
+    assert refused(keys, f"{header}.{claims}.", "receipt+jwt")
+
+
+@pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "é.é.é", "x" * 5000, f"{part([])}.{part({})}.AA"])
+def test_what_is_not_a_token_is_refused(keys: Keys, token: str) -> None:
+    assert refused(keys, token)
+
+
+def test_the_key_set_alone_verifies_a_token(keys: Keys) -> None:
+    """As another system would: with the published set, the token's key id and any JOSE library."""
+    token = keys.sign("receipt+jwt", CLAIMS)
+    published = jwt.PyJWKSet.from_dict(json.loads(json.dumps(keys.public_key_set())))
+    key = published[jwt.get_unverified_header(token)["kid"]]
+    assert jwt.decode(token, key, algorithms=["EdDSA"], audience="wapsi", issuer="http://wapsi.test") == CLAIMS
+
+
+def test_the_key_set_holds_nothing_private(keys: Keys) -> None:
+    [key] = keys.public_key_set()["keys"]
+    assert key.keys() == {"kty", "crv", "alg", "use", "kid", "x"}
+
+
+def test_a_mac_of_one_purpose_means_nothing_to_another(keys: Keys) -> None:
+    assert keys.mac("clicks", b"data") == keys.mac("clicks", b"data")
+    assert keys.mac("clicks", b"data") != keys.mac("sessions", b"data")
+    assert keys.mac("clicks", b"data") != keys.mac("clicks", b"date")
+    assert keys.mac("a", b"bc") != keys.mac("ab", b"c"), "the purpose and the data run into each other"
+    assert len(keys.mac("clicks", b"")) == 32
+
+
+def test_what_was_encrypted_is_read_again_and_never_looks_the_same(keys: Keys) -> None:
+    iban = "PK36SCBL0000001123456702"
+    first, second = keys.encrypt(iban), keys.encrypt(iban)
+    assert keys.decrypt(first) == keys.decrypt(second) == iban
+    assert first != second
+    assert iban.encode() not in first
+
+
+def test_another_key_cannot_read_it(keys: Keys, plain_settings: Settings) -> None:
+    secret = SecretStr("another secret, of 32 characters or more")
+    others = Keys(plain_settings.model_copy(update={"secret_key": secret}))
+    with pytest.raises(SignatureInvalid, match="another WAPSI_SECRET_KEY"):
+        others.decrypt(keys.encrypt("a secret"))
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"gAAAAA"])
+def test_what_was_tampered_with_is_not_read(keys: Keys, data: bytes) -> None:
+    with pytest.raises(SignatureInvalid):
+        keys.decrypt(data)
+
+
+@pytest.mark.parametrize(
+    "signing_key",
+    ["", "not base64!", base64.b64encode(b"short").decode(), base64.b64encode(bytes(64)).decode(), "é" * 44],
+)
+def test_a_signing_key_that_is_none_is_refused_at_start(plain_settings: Settings, signing_key: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # whatever it says, the process does not start
+        Keys(plain_settings.model_copy(update={"signing_key": SecretStr(signing_key)}))
+
+
+def test_new_signing_keys_are_good_and_differ(plain_settings: Settings) -> None:
+    made = {new_signing_key() for _ in range(3)}
+    assert len(made) == 3
+    for key in made:
+        Keys(plain_settings.model_copy(update={"signing_key": SecretStr(key)}))
