@@ -11,7 +11,8 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from wapsi.cli import doctor as doctor_command
-from wapsi.cli import feed, ledger, people, postback, up
+from wapsi.cli import feed, ledger, merchant, people, postback, up
+from wapsi.cli.demo import use_demo_environment
 from wapsi.config import Settings, get_settings
 from wapsi.db.engine import PoolBudgetExceeded
 from wapsi.heartbeat import is_fresh
@@ -32,6 +33,7 @@ app.add_typer(feed.app, name="feed")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(people.operator_app, name="operator")
 app.add_typer(people.producer_app, name="producer")
+app.add_typer(merchant.app, name="merchant")
 app.add_typer(postback.app, name="postback")
 
 errors = Console(stderr=True)
@@ -55,6 +57,13 @@ def _start(role: str) -> tuple[Settings, Telemetry]:
     telemetry = Telemetry(role)
     telemetry.install()
     return settings, telemetry
+
+
+@app.callback()
+def _choose_environment(context: typer.Context) -> None:
+    """Everything but `up` works on what WAPSI_DATABASE_URL names, or else on the `wapsi up` that runs here."""
+    if context.invoked_subcommand != "up":
+        use_demo_environment()
 
 
 @app.command()

@@ -168,9 +168,10 @@ def print_summary(sync: pb.Sync, seconds: float) -> None:
     """What became of every row, in words."""
     state = STATES[sync.state]
     colour = {"succeeded": "green", "partial": "yellow"}.get(state, "red")
-    table = Table(title=f"Sync {sync.sync_id}", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
-    table.add_column(justify="right")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_row("sync", sync.sync_id)
     table.add_row("state", f"[{colour}]{state}[/{colour}]")
     for name, words in _COUNTERS:
         value = getattr(sync.counters, name)

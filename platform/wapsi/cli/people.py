@@ -1,42 +1,20 @@
 """`wapsi operator add` and `wapsi producer add`: accounts that no web page makes."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from domains.customers import service as customers
 from domains.merchants import service as merchants
-from wapsi.config import Settings, get_settings
-from wapsi.db import Database, WriteSession
-from wapsi.errors import DomainError
+from wapsi.cli.work import in_transaction
+from wapsi.config import Settings
+from wapsi.db import WriteSession
 from wapsi.security.permissions import OperatorRole
 
 operator_app = typer.Typer(help="People who run the platform.", no_args_is_help=True)
 producer_app = typer.Typer(help="Systems that push feeds and sales.", no_args_is_help=True)
 console = Console(stderr=True)
-T = TypeVar("T")
-
-
-def in_transaction(work: Callable[[WriteSession, Settings], Awaitable[T]]) -> T:
-    """Runs one unit of work; a domain error ends in its words and exit code 1."""
-
-    async def run() -> T:
-        settings = get_settings()
-        db = Database(settings, role="cli")
-        try:
-            async with db.write() as session:
-                return await work(session, settings)
-        finally:
-            await db.dispose()
-
-    try:
-        return asyncio.run(run())
-    except DomainError as error:
-        console.print(f"[red]{error.reason}[/red]: {error.message}")
-        raise typer.Exit(1) from None
 
 
 @operator_app.callback()

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from wapsi.cli.demo import state_folder
+from wapsi.cli.demo import forget_environment, state_folder, write_environment
 from wapsi.cli.seed import seed
 from wapsi.cli.welcome import print_welcome
 from wapsi.config import Settings
@@ -82,13 +82,16 @@ async def _up(ports: Ports, *, samples: bool) -> None:
             await asyncio.to_thread(postgres.ensure_initialised)
             await asyncio.to_thread(valkey.ensure_initialised)
             # Ours and, inherited, the children's.
-            os.environ.update(configuration(state, postgres, valkey, ports))
+            values = configuration(state, postgres, valkey, ports)
+            os.environ.update(values)
+            write_environment(values)
             settings = Settings()
             children = [postgres.child(), valkey.child(), *_roles(state, postgres, settings)]
             supervisor = Supervisor(children, _show_event)
             work = asyncio.ensure_future(_run(supervisor, settings, state, samples=samples, started_s=started_s))
             await _first(work, stop)
         finally:
+            forget_environment()
             valkey.close()
             postgres.close()
 

@@ -1,0 +1,34 @@
+"""One unit of work for a command."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import typer
+from rich.console import Console
+
+from wapsi.config import Settings, get_settings
+from wapsi.db import Database, WriteSession
+from wapsi.errors import DomainError
+
+console = Console(stderr=True)
+T = TypeVar("T")
+
+
+def in_transaction(work: Callable[[WriteSession, Settings], Awaitable[T]]) -> T:
+    """Runs one unit of work; a domain error ends in its words and exit code 1."""
+
+    async def run() -> T:
+        settings = get_settings()
+        db = Database(settings, role="cli")
+        try:
+            async with db.write() as session:
+                return await work(session, settings)
+        finally:
+            await db.dispose()
+
+    try:
+        return asyncio.run(run())
+    except DomainError as error:
+        console.print(f"[red]{error.reason}[/red]: {error.message}")
+        raise typer.Exit(1) from None
