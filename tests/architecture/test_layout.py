@@ -49,8 +49,7 @@ def too_long(sources: list[Path], root: Path) -> list[str]:
     return [
         str(path.relative_to(root))
         for path in sources
-        if len(path.read_text(encoding="utf-8").splitlines()) > MAX_LINES
-        and str(path.relative_to(root)) not in LONGER
+        if len(path.read_text(encoding="utf-8").splitlines()) > MAX_LINES and str(path.relative_to(root)) not in LONGER
     ]
 
 

@@ -141,6 +141,15 @@ async def test_of_parallel_requests_one_works_and_the_others_wait_or_repeat_it(
     assert (await post(api, pause_s=0.1)).headers["idempotency-replayed"] == "true"
 
 
+async def test_requests_with_other_keys_or_of_others_do_not_wait_for_each_other(api: httpx2.AsyncClient) -> None:
+    answers = await asyncio.gather(
+        post(api, pause_s=0.1, key="k-1", caller="asma"),
+        post(api, pause_s=0.1, key="k-2", caller="asma"),
+        post(api, pause_s=0.1, key="k-1", caller="bilal"),
+    )
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+
+
 @pytest.mark.parametrize(("how", "status"), [("fail", 409), ("crash", 500)])
 async def test_a_failed_request_stores_nothing_and_its_key_is_good_for_another_try(
     api: httpx2.AsyncClient, admin_sql: Any, how: str, status: int

@@ -169,9 +169,7 @@ def test_one_route_that_does_not_would_keep_it_from_starting(app: FastAPI) -> No
 async def _undeclared() -> None: ...
 
 
-async def test_the_openapi_document_is_ready_before_the_first_request(
-    app: FastAPI, api: httpx2.AsyncClient
-) -> None:
+async def test_the_openapi_document_is_ready_before_the_first_request(app: FastAPI, api: httpx2.AsyncClient) -> None:
     """Making it takes a third of a second, which would hold up everybody else's requests."""
     async with app.router.lifespan_context(app):
         document: Any = (await api.get("/openapi.json")).json()

@@ -77,6 +77,8 @@ class Server(pb_grpc.OfferSyncServiceServicer):
             self.received += len(request.items)
             if batches == after and how == "before it is stored":
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            if batches == after and how == "unstored, as if all had come":
+                return
             self.items += request.items
             if batches == after and how == "before it is acknowledged":
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
@@ -170,11 +172,12 @@ async def test_a_stream_that_breaks_is_gone_on_with_from_what_is_stored(
     assert server.received == 35, "something was sent twice"
 
 
-async def test_a_batch_that_was_lost_on_the_way_is_sent_again(producer: Producer, server: Server) -> None:
-    server.breaks = [(2, "before it is stored")]
-    await push(producer, feed(35))
-    assert_whole(server, 35)
-    assert server.received == 35 + BATCH
+@pytest.mark.parametrize("how", ["before it is stored", "unstored, as if all had come"])
+async def test_a_batch_that_was_lost_on_the_way_is_sent_again(producer: Producer, server: Server, how: str) -> None:
+    server.breaks = [(4, how)]
+    await push(producer, feed(40))
+    assert_whole(server, 40)
+    assert server.received == 40 + BATCH
 
 
 async def test_a_stream_that_breaks_again_and_again_comes_through_while_it_gets_on(

@@ -7,6 +7,9 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
+from dramatiq import Message
+from dramatiq.broker import MessageProxy
+from dramatiq.brokers.stub import StubBroker
 from fastapi import APIRouter, FastAPI
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -22,6 +25,7 @@ from wapsi.rpc.server import RPCServer
 from wapsi.rpc.service import RPCService
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import Permission
+from wapsi.telemetry.dramatiq_middleware import TraceMessages
 from wapsi.telemetry.setup import Telemetry, current_trace_id
 
 KIND, QUEUE = "test.traced", "traced"
@@ -229,6 +233,19 @@ async def test_query_strings_do_not_leave_in_spans(api: httpx2.AsyncClient, fini
 
 
 def test_outside_of_any_trace_there_is_no_trace_id() -> None:
+    assert current_trace_id() is None
+
+
+@pytest.mark.parametrize("ended", ["processed", "skipped"])
+def test_a_worker_thread_is_left_as_it_was(telemetry: Telemetry, ended: str) -> None:
+    middleware, broker = TraceMessages(), StubBroker()
+    message = MessageProxy(Message(queue_name=QUEUE, actor_name=KIND, args=(), kwargs={}, options={}))
+    middleware.before_process_message(broker, message)
+    assert current_trace_id() is not None
+    if ended == "processed":
+        middleware.after_process_message(broker, message)
+    else:
+        middleware.after_skip_message(broker, message)
     assert current_trace_id() is None
 
 
