@@ -16,6 +16,7 @@ from rich.table import Table
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from wapsi.cli.settings import settings_problems
 from wapsi.config import Environment, Settings
 from wapsi.db import Database
 from wapsi.db.engine import PoolBudgetExceeded
@@ -54,20 +55,6 @@ def command() -> None:
     Console().print(table)
     if any(finding.remedy for finding in findings):
         raise typer.Exit(1)
-
-
-def settings_problems(error: ValidationError | SettingsError) -> list[str]:
-    """One line a setting, by its environment name; values are not repeated, since they may be secrets."""
-    if isinstance(error, SettingsError):
-        # A file of WAPSI_SECRETS_DIR that cannot be read, or a list that is not JSON.
-        cause = f" ({error.__cause__})" if isinstance(error.__cause__, OSError) else ""
-        return [f"{error}{cause}"]
-    lines = []
-    for item in error.errors():
-        name = "_".join(str(part) for part in item["loc"]).upper()
-        what = "is not set" if item["type"] == "missing" else item["msg"].removeprefix("Value error, ")
-        lines.append(f"WAPSI_{name} {what}" if name else what)
-    return lines
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -122,11 +109,18 @@ async def _role(db: Database) -> Finding:
     async with db.engine.connect() as connection:
         row = (
             await connection.execute(
-                text("SELECT current_user AS name, rolsuper AS super FROM pg_roles WHERE rolname = current_user")
+                text(
+                    "SELECT current_user AS name, rolsuper AS super, current_setting('statement_timeout') = '0' OR"
+                    " current_setting('idle_in_transaction_session_timeout') = '0' AS endless"
+                    " FROM pg_roles WHERE rolname = current_user"
+                )
             )
         ).one()
     if row.super:
         return Finding("role", f"connected as superuser {row.name}", f"Use {APP_ROLE}: it cannot alter ledger entries.")
+    if row.endless:
+        remedy = "ALTER ROLE … SET statement_timeout and idle_in_transaction_session_timeout (docs/deployment.md)."
+        return Finding("role", f"connected as {row.name}, whose statements may run for ever", remedy)
     return Finding("role", f"connected as {row.name}")
 
 

@@ -25,13 +25,9 @@ def add(
     name: Annotated[str, typer.Option()],
     landing_host: Annotated[list[str], typer.Option(help="Where its offers lead; subdomains too; repeatable.")],
     deep_link: Annotated[str, typer.Option(help="The tracking link, with {link} and {click_id}.")],
-    rate_bps: Annotated[
-        int, typer.Option(help="What customers get: 250 is 2.5 %.", min=1)
-    ],
+    rate_bps: Annotated[int, typer.Option(help="What customers get: 250 is 2.5 %.", min=1)],
     currency: Annotated[str, typer.Option(help="ISO 4217.")] = "PKR",
-    network: Annotated[
-        str | None, typer.Option(help="Its slug; none: a direct merchant.")
-    ] = None,
+    network: Annotated[str | None, typer.Option(help="Its slug; none: a direct merchant.")] = None,
 ) -> None:
     """Make a merchant, publish its default rate, and activate it."""
 

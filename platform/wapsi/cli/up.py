@@ -5,11 +5,11 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -157,36 +157,50 @@ def configuration(
 
 
 def _roles(state: StateFolder, postgres: EmbeddedPostgres, settings: Settings) -> list[Child]:
+    migrating = threading.Lock()
+    migrated = threading.Event()
+
     def prepare() -> None:
-        """Before each start of the API, so that a restart after an upgrade finds the schema that it needs."""
-        postgres.ensure_database(DATABASE)
-        asyncio.run(migrations.upgrade(settings.migration_url))
+        """Before the first start of any of them: the schema that they need."""
+        with migrating:
+            if not migrated.is_set():
+                postgres.ensure_database(DATABASE)
+                asyncio.run(migrations.upgrade(settings.migration_url))
+                migrated.set()
 
     serve = Child(
         name="serve",
-        command=[sys.executable, "-m", "wapsi.cli", "serve"],
+        command=_command("serve"),
         log_path=state.logs / "serve.log",
         ready=_answers(f"{settings.public_url}/readyz"),
         before_start=prepare,
         after=("postgres", "valkey"),
     )
-    return [serve, *(_background_role(state, name) for name in ("worker", "scheduler"))]
+    return [serve, *(_background_role(state, name, prepare) for name in ("worker", "scheduler"))]
 
 
-def _background_role(state: StateFolder, name: str) -> Child:
+def _command(role: str) -> list[str]:
+    return [sys.executable, "-m", "wapsi.cli.roles", role]
+
+
+def _background_role(state: StateFolder, name: str, prepare: Callable[[], None]) -> Child:
     heartbeat = state.path / f"{name}.heartbeat"
 
     async def is_ready() -> bool:
         return heartbeat.exists()
 
+    def before_start() -> None:
+        heartbeat.unlink(missing_ok=True)
+        prepare()
+
     return Child(
         name=name,
-        command=[sys.executable, "-m", "wapsi.cli", name],
+        command=_command(name),
         env={**os.environ, "WAPSI_HEARTBEAT_FILE": str(heartbeat)},
         log_path=state.logs / f"{name}.log",
         ready=is_ready,
-        before_start=lambda: Path(heartbeat).unlink(missing_ok=True),
-        after=("serve",),
+        before_start=before_start,
+        after=("postgres", "valkey"),
     )
 
 

@@ -19,12 +19,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "database")
 
 
+# Behind it stands a token that leads on a customer's behalf.
+_CLICK_PATH = "/r/"
+
+
 class RedactQueries(SpanProcessor):
     """The native HTTP telemetry records query strings as they come; they carry tokens and search terms."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         if span.attributes and span.attributes.get("url.query"):
             span.set_attribute("url.query", "REDACTED")
+        path = span.attributes and span.attributes.get("url.path")
+        if isinstance(path, str) and path.startswith(_CLICK_PATH):
+            span.set_attribute("url.path", f"{_CLICK_PATH}REDACTED")
 
 
 class Telemetry:

@@ -102,7 +102,7 @@ def test_a_server_that_does_not_answer_ends_a_command_in_words(
 def test_pools_that_exceed_the_server_keep_a_worker_from_starting(
     main_with: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wapsi.cli.app._start", lambda _role: (Settings(), None))
+    monkeypatch.setattr("wapsi.cli.roles._start", lambda _role: (Settings(), None))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     pools = {"WAPSI_DATABASE_POOL_SIZE": "200", "WAPSI_DATABASE_PROCESSES": "20"}
     assert main_with("worker", **pools) == 2

@@ -5,6 +5,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import pytest
 from typer.testing import Result
 
@@ -133,6 +134,24 @@ def test_connecting_as_superuser_is_found(run: Run, environment: Environment) ->
     assert faults(result).keys() == {"role"}
     assert "connected as superuser postgres" in faults(result)["role"]
     assert "Use wapsi_app" in faults(result)["role"]
+
+
+def test_a_role_whose_statements_never_time_out_is_found(run: Run, environment: Environment) -> None:
+    superuser = environment["WAPSI_DATABASE_MIGRATION_URL"].replace("+asyncpg", "")
+
+    async def alter(change: str) -> None:
+        connection = await asyncpg.connect(superuser)
+        database = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f"ALTER ROLE wapsi_app IN DATABASE {database} {change}")
+        await connection.close()
+
+    asyncio.run(alter("SET statement_timeout = 0"))
+    try:
+        result = run("doctor", **environment)
+    finally:
+        asyncio.run(alter("RESET statement_timeout"))
+    assert result.exit_code == 1
+    assert "may run for ever" in faults(result)["role"]
 
 
 @pytest.mark.parametrize(

@@ -262,12 +262,6 @@ async def test_health_says_serving_and_then_not_serving_before_the_server_stops(
         await stopping
 
 
-async def test_health_does_not_know_what_is_not_served(channel: grpc.aio.Channel) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="wapsi.Nothing"))
-    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
-
-
 async def test_a_call_in_flight_finishes_when_the_server_stops(known: Runtime, servicer: Servicer) -> None:
     async with running(with_settings(known, shutdown_grace_s=5.0), servicer) as (server, channel):
         stub = pb_grpc.OfferSyncServiceStub(channel)

@@ -232,6 +232,15 @@ async def test_query_strings_do_not_leave_in_spans(api: httpx2.AsyncClient, fini
     assert not [one.name for one in finished() if "s3cret" in one.to_json()]
 
 
+def test_click_tokens_do_not_leave_in_spans(telemetry: Telemetry, finished: Finished) -> None:
+    tracer = telemetry.tracers.get_tracer("test")
+    with tracer.start_as_current_span("GET", attributes={"url.path": "/r/AaQOUrUxdmqFGIWaBAZNUw"}):
+        pass
+    with tracer.start_as_current_span("GET", attributes={"url.path": "/readyz"}):
+        pass
+    assert [(span.attributes or {})["url.path"] for span in finished()] == ["/r/REDACTED", "/readyz"]
+
+
 def test_outside_of_any_trace_there_is_no_trace_id() -> None:
     assert current_trace_id() is None
 
