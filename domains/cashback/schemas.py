@@ -322,7 +322,8 @@ class TransactionOut(_Out):
 class ExplanationOut(_Out):
     """Everything that stands behind a cashback. `attribution`: the rules in order, up to one that failed.
 
-    `pricing`: the rate that matched, those that did not and why, and the calculation in steps.
+    `pricing`: the rate that matched, those that did not and why, and the calculation in steps. `withdrawals`: from
+    the balance, since the cashback became part of it.
     """
 
     reward: CashbackOut | None
@@ -335,6 +336,7 @@ class ExplanationOut(_Out):
     adjustments: list[AdjustmentOut]
     changes: list[StateChangeOut]
     ledger: list[TransactionOut]
+    withdrawals: list[PayoutOut]
     trace_ids: list[str]
 
 

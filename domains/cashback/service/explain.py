@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from domains.cashback.errors import ConversionNotFound, RewardNotFound
 from domains.cashback.models import AdjustmentRow, ConversionRow, EventRow, RewardRow
-from domains.cashback.service import books, history, receipts
+from domains.cashback.service import books, history, payouts, receipts
 from domains.cashback.service.clicks import find_click
 from domains.cashback.service.history import StateChange
 from domains.cashback.service.story import StoryLine, tell
@@ -61,7 +61,8 @@ class AdjustmentView:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """`attribution`: the rules that tied the sale to the click, as far as they were asked. `pricing`: the rate that
-    matched, those that did not and why, and the calculation in steps; None where nobody earns anything."""
+    matched, those that did not and why, and the calculation in steps; None where nobody earns anything.
+    `withdrawals`: from the customer's balance since the cashback became part of it."""
 
     reward: RewardView | None
     conversion: ConversionView
@@ -73,6 +74,7 @@ class Explanation:
     adjustments: list[AdjustmentView]
     changes: list[StateChange]
     ledger: list[books.TransactionView]
+    withdrawals: list[payouts.PayoutView]
     trace_ids: list[str]
 
 
@@ -105,15 +107,19 @@ async def explain_conversion(session: ReadSession, keys: Keys, conversion_id: UU
     ids = [row.id] if reward is None else [row.id, reward.id]
     changes = await history.of(session, *ids)
     ledger = await books.transactions_of_sale(session, row.id)
+    withdrawals: list[payouts.PayoutView] = []
+    if reward is not None and reward.confirmed_at is not None:
+        withdrawals = await payouts.payouts_since(session, reward.customer_id, row.currency, reward.confirmed_at)
     sale = conversion_view(row, reward, merchant)
     earned = None if reward is None else reward_view(reward, row, merchant)
     traces = {row.trace_id, None if click is None else click.trace_id}
     traces |= {event.trace_id for event in seen}
     traces |= {change.trace_id for change in changes} | {transaction.trace_id for transaction in ledger}
+    traces |= {withdrawal.trace_id for withdrawal in withdrawals}
     return Explanation(
         reward=earned,
         conversion=sale,
-        story=tell(sale, earned, merchant.name, click, seen, adjustments, changes),
+        story=tell(sale, earned, merchant.name, click, seen, adjustments, changes, withdrawals),
         click=click,
         events=seen,
         attribution=row.attribution,
@@ -121,6 +127,7 @@ async def explain_conversion(session: ReadSession, keys: Keys, conversion_id: UU
         adjustments=adjustments,
         changes=changes,
         ledger=ledger,
+        withdrawals=withdrawals,
         trace_ids=sorted(trace for trace in traces if trace),
     )
 

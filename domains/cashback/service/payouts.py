@@ -200,6 +200,19 @@ async def list_payouts(
     return [view(row) for row in await session.scalars(statement)]
 
 
+async def payouts_since(
+    session: ReadSession, customer_id: UUID, currency: str, since: datetime, *, limit: int = 20
+) -> list[PayoutView]:
+    """What a customer has withdrawn since a moment, the oldest first."""
+    rows = await session.scalars(
+        select(PayoutRow)
+        .where(PayoutRow.customer_id == customer_id, PayoutRow.currency == currency, PayoutRow.created_at >= since)
+        .order_by(PayoutRow.id)
+        .limit(limit)
+    )
+    return [view(row) for row in rows]
+
+
 def _not_found(payout_id: UUID) -> PayoutNotFound:
     return PayoutNotFound("There is no such payout.", payout_id=str(payout_id))
 

@@ -7,9 +7,10 @@ from typing import Protocol
 from uuid import UUID
 
 from domains.cashback.service.history import StateChange
+from domains.cashback.service.payouts import PayoutView
 from domains.cashback.service.rewards import MERCHANT_OVERDUE
 from domains.cashback.service.views import ConversionView, EventView, RewardView
-from domains.cashback.states import ConversionState, Door, Entity, EventOutcome, RewardState
+from domains.cashback.states import ConversionState, Door, Entity, EventOutcome, PayoutState, RewardState
 from wapsi.money import Money, format_money
 
 _R = RewardState
@@ -61,6 +62,7 @@ def tell(
     events: Sequence[EventView],
     corrections: Sequence[Correction],
     changes: Sequence[StateChange],
+    withdrawals: Sequence[PayoutView],
 ) -> list[StoryLine]:
     lines = []
     if click is not None:
@@ -78,6 +80,8 @@ def tell(
         words = _change(change, sale, reward, merchant)
         if words is not None:
             lines.append(StoryLine(change.at, words))
+    for withdrawal in withdrawals:
+        lines += _withdrawal(withdrawal)
     # Sorting is stable: what happened in one transaction stays in the order of cause and effect.
     return sorted(lines, key=lambda line: line.at)
 
@@ -126,6 +130,20 @@ def _change(change: StateChange, sale: ConversionView, reward: RewardView | None
         _R.REVERSED: f"The confirmed cashback of {amount} was taken back: {reason}.",
     }
     return sentences[_R(change.to_state)]
+
+
+def _withdrawal(withdrawal: PayoutView) -> list[StoryLine]:
+    amount = _money(withdrawal.amount_minor, withdrawal.currency)
+    lines = [StoryLine(withdrawal.created_at, f"You withdrew {amount} of your balance to {withdrawal.destination}.")]
+    ended = {
+        PayoutState.SUCCEEDED: f"{amount} was paid to {withdrawal.destination}.",
+        PayoutState.FAILED: f"The withdrawal of {amount} failed ({withdrawal.reason_code.replace('_', ' ')}); "
+        "the money is in your balance again.",
+        PayoutState.CANCELLED: f"The withdrawal of {amount} was cancelled; the money is in your balance again.",
+    }.get(withdrawal.state)
+    if ended is not None and withdrawal.finished_at is not None:
+        lines.append(StoryLine(withdrawal.finished_at, ended))
+    return lines
 
 
 def _money(amount_minor: int, currency: str) -> str:

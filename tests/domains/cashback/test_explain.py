@@ -80,6 +80,8 @@ async def test_story_is_told_in_order_and_in_words(told: Any) -> None:
         "to PKR 400.00.",
         "impact reported the sale as “closed” (status mapping version 1).",
         "PKR 400.00 cashback was confirmed and can be withdrawn (merchant approved).",
+        f"You withdrew PKR 400.00 of your balance to {told['withdrawals'][0]['destination']}.",
+        f"PKR 400.00 was paid to {told['withdrawals'][0]['destination']}.",
     ]
     moments = [datetime.fromisoformat(line["at"]) for line in told["story"]]
     assert moments == sorted(moments)
