@@ -17,7 +17,7 @@ from domains.customers.schemas import (
 )
 from domains.customers.service import ProducerRef, SessionIssuer, SubjectKind
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
-from wapsi.http.idempotency import IdempotencyDep
+from wapsi.http.idempotency import IdempotencyDep, shown_once
 from wapsi.http.paging import CursorInvalid, CursorParam, Page, PageSize, decode_cursor, encode_cursor, split_page
 from wapsi.http.problems import problem_responses
 from wapsi.security import audit
@@ -91,7 +91,7 @@ async def create_producer(
         )
         return _note(made, producer, key)
 
-    return _shown_once(await idempotency.answer(work), made)
+    return shown_once(await idempotency.answer(work), made)
 
 
 @admin_router.post(
@@ -109,7 +109,7 @@ async def rotate_producer(
         producer, key = await service.rotate_producer(session, producer_id, principal=principal)
         return _note(made, producer, key)
 
-    return _shown_once(await idempotency.answer(work, status=200), made)
+    return shown_once(await idempotency.answer(work, status=200), made)
 
 
 @admin_router.post("/producers/{producer_id}:revoke", responses={**_REFUSED, **problem_responses(404)})
@@ -147,12 +147,3 @@ def _note(made: list[ProducerWithKey], producer: ProducerRef, key: str) -> Produ
     without_key = ProducerWithKey.of(producer)
     made.append(without_key.model_copy(update={"key": key}))
     return without_key
-
-
-def _shown_once(answer: Response, made: list[ProducerWithKey]) -> Response:
-    """The first answer carries the key. What is stored for repetitions does not."""
-    if made:
-        answer.body = made[0].model_dump_json().encode()
-        answer.headers["Content-Length"] = str(len(answer.body))
-        answer.headers["Cache-Control"] = "no-store"
-    return answer

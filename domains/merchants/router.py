@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from domains.merchants import service
-from domains.merchants.etags import answer_with_etag
 from domains.merchants.schemas import (
     AdminMerchantOut,
     MerchantIn,
@@ -25,7 +24,8 @@ from domains.merchants.service import PUBLIC_STATUSES, MerchantNotFound, Merchan
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
-from wapsi.http.idempotency import IdempotencyDep
+from wapsi.http.etags import answer_with_etag
+from wapsi.http.idempotency import IdempotencyDep, shown_once
 from wapsi.http.paging import CursorInvalid, CursorParam, Page, PageSize, decode_cursor, encode_cursor, split_page
 from wapsi.http.problems import problem_responses
 from wapsi.security.permissions import Permission
@@ -106,7 +106,7 @@ async def create_network(
         made.append(NetworkWithSecret(**NetworkOut.of(network).model_dump(), secret=secret))
         return made[0].model_copy(update={"secret": None})
 
-    return _shown_once(await idempotency.answer(work), made)
+    return shown_once(await idempotency.answer(work), made)
 
 
 @admin_router.post(
@@ -125,7 +125,7 @@ async def rotate_network_secret(
         made.append(NetworkWithSecret(**NetworkOut.of(network).model_dump(), secret=secret, previous_valid_until=until))
         return made[0].model_copy(update={"secret": None})
 
-    return _shown_once(await idempotency.answer(work, status=200), made)
+    return shown_once(await idempotency.answer(work, status=200), made)
 
 
 @admin_router.get("/merchants", responses=_REFUSED)
@@ -233,12 +233,3 @@ async def _page(
     )
     merchants, more = split_page(found, limit)
     return list(merchants), encode_cursor(_LISTING, merchants[-1].slug) if more else None
-
-
-def _shown_once(answer: Response, made: list[NetworkWithSecret]) -> Response:
-    """The first answer carries the secret. What is stored for repetitions does not: it is not encrypted."""
-    if made:
-        answer.body = made[0].model_dump_json().encode()
-        answer.headers["Content-Length"] = str(len(answer.body))
-        answer.headers["Cache-Control"] = "no-store"
-    return answer

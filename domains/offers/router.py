@@ -14,6 +14,7 @@ from domains.offers.errors import UploadEmpty
 from domains.offers.service import upload
 from wapsi.clock import now
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
+from wapsi.http.etags import answer_with_etag
 from wapsi.http.idempotency import IdempotencyKeyMissing
 from wapsi.http.paging import CursorParam, Page, PageSize, decode_cursor, encode_cursor
 from wapsi.http.problems import problem_responses
@@ -28,10 +29,16 @@ Text = Annotated[str | None, Query(max_length=200)]
 _ISSUE_PAGE = 1000
 
 
-@router.get("/offers", tags=["offers"], dependencies=[PublicDep], responses=problem_responses(404, 422))
+@router.get(
+    "/offers",
+    tags=["offers"],
+    response_model=Page[schemas.Offer],
+    dependencies=[PublicDep],
+    responses=problem_responses(404, 422),
+)
 async def list_offers(
+    request: Request,
     session: ReadDep,
-    response: Response,
     q: Annotated[str | None, Query(max_length=200, description="Words; the last one may be only begun.")] = None,
     merchant: Text = None,
     category: Text = None,
@@ -45,7 +52,7 @@ async def list_offers(
     sort: service.Sort = service.Sort.RELEVANCE,
     limit: PageSize = 20,
     cursor: CursorParam = None,
-) -> Page[schemas.Offer]:
+) -> Response:
     """Offers that can be bought now. `sort=relevance` without `q` lists the newest first."""
     wanted = service.OfferFilter(
         q=q,
@@ -61,22 +68,36 @@ async def list_offers(
     listing = await service.list_offers(
         session, wanted, sort=sort, after=decode_cursor(name, cursor, size), limit=limit
     )
-    response.headers["Cache-Control"] = "public, max-age=5"
-    return Page(
+    page: Page[schemas.Offer] = Page(
         items=[schemas.Offer.model_validate(offer) for offer in listing.offers],
         next_cursor=encode_cursor(name, *listing.next_key) if listing.next_key else None,
     )
+    return answer_with_etag(request, page)
 
 
-@router.get("/offers/{id}", tags=["offers"], dependencies=[PublicDep], responses=problem_responses(404))
-async def show_offer(id: str, session: ReadDep) -> schemas.Offer:  # the path's own name
-    return schemas.Offer.model_validate(await service.show_offer(session, parse_id(id, "id")))
+@router.get(
+    "/offers/{id}",
+    tags=["offers"],
+    response_model=schemas.Offer,
+    dependencies=[PublicDep],
+    responses=problem_responses(404, 422),
+)
+async def show_offer(id: str, request: Request, session: ReadDep) -> Response:
+    offer = await service.show_offer(session, parse_id(id, "id"))
+    return answer_with_etag(request, schemas.Offer.model_validate(offer))
 
 
-@router.get("/offers/{id}/price-history", tags=["offers"], dependencies=[PublicDep], responses=problem_responses(404))
-async def price_history(id: str, session: ReadDep) -> schemas.PriceHistory:
+@router.get(
+    "/offers/{id}/price-history",
+    tags=["offers"],
+    response_model=schemas.PriceHistory,
+    dependencies=[PublicDep],
+    responses=problem_responses(404, 422),
+)
+async def price_history(id: str, request: Request, session: ReadDep) -> Response:
     prices = await service.price_history(session, parse_id(id, "id"))
-    return schemas.PriceHistory(prices=[schemas.PricePoint.model_validate(price) for price in prices])
+    history = schemas.PriceHistory(prices=[schemas.PricePoint.model_validate(price) for price in prices])
+    return answer_with_etag(request, history)
 
 
 class UploadSettings(BaseModel):

@@ -4,7 +4,7 @@ The key, a fingerprint of the request and the answer are stored in the transacti
 exists without the other. While one request runs, its advisory lock makes a second one with the same key a 409.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar
 
@@ -105,6 +105,18 @@ def _response(body: bytes, status: int, location: str | None, *, replayed: bool)
     if location is not None:
         headers["Location"] = location
     return Response(body, status_code=status, media_type="application/json", headers=headers)
+
+
+def shown_once(answer: Response, made: Sequence[BaseModel]) -> Response:
+    """For work that makes a secret: the first answer carries it (`made` holds it), repetitions do not.
+
+    What is stored for repetitions is not encrypted, so `work` returns the model without the secret.
+    """
+    if made:
+        answer.body = made[0].model_dump_json().encode()
+        answer.headers["Content-Length"] = str(len(answer.body))
+        answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 async def _idempotency(

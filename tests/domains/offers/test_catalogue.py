@@ -177,3 +177,17 @@ async def test_no_such_offer(api: Any, id_: str, status: int, reason: str) -> No
     for path in (f"/v1/offers/{id_}", f"/v1/offers/{id_}/price-history"):
         answer = await api.get(path)
         assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+
+
+async def test_what_the_caller_has_already_is_not_sent_again(shop: Any, item: Item, api: Any) -> None:
+    await shop.sync([item("1", price_minor=1000)])
+    [offer] = (await api.get("/v1/offers")).json()["items"]
+    paths = ["/v1/offers", f"/v1/offers/{offer['id']}", f"/v1/offers/{offer['id']}/price-history"]
+    for path in paths:
+        first = await api.get(path)
+        again = await api.get(path, headers={"If-None-Match": first.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b""), path
+    tags = {path: (await api.get(path)).headers["etag"] for path in paths}
+    await shop.sync([item("1", price_minor=900, at=NOON + HOUR)])
+    for path in paths:
+        assert (await api.get(path, headers={"If-None-Match": tags[path]})).status_code == 200, path
