@@ -2,7 +2,7 @@
 
 import importlib
 
-_MODULES = ("wapsi.queue.housekeeping", "domains.offers.actors", "domains.customers.actors", "domains.cashback.actors")
+_MODULES = ("wapsi.housekeeping", "domains.offers.actors", "domains.customers.actors", "domains.cashback.actors")
 
 
 def import_all() -> None:
