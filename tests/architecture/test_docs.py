@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from domains.cashback.config import CashbackSettings
 from wapsi.config import Settings
 
+NAMES = sorted([*Settings.model_fields, *(f"cashback_{name}" for name in CashbackSettings.model_fields)])
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)[^)]*\)")
 
 
@@ -28,7 +30,7 @@ def test_a_dead_link_is_noticed() -> None:
     assert LINK.findall("see [here](docs/nowhere.md#part), [there](https://example.org)") == ["docs/nowhere.md"]
 
 
-@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_setting_is_in_the_deployment_guide(root: Path, name: str) -> None:
     guide = (root / "docs" / "deployment.md").read_text(encoding="utf-8")
     assert f"`WAPSI_{name.upper()}`" in guide
@@ -38,7 +40,7 @@ def test_the_deployment_guide_names_no_setting_that_is_gone(root: Path) -> None:
     guide = (root / "docs" / "deployment.md").read_text(encoding="utf-8")
     in_table = set(re.findall(r"^\| `WAPSI_([A-Z_]+)`", guide, re.M))
     beside_settings = {"SECRETS_DIR"}
-    assert in_table - beside_settings <= {name.upper() for name in Settings.model_fields}
+    assert in_table - beside_settings <= {name.upper() for name in NAMES}
 
 
 def test_every_decision_is_in_the_index(root: Path) -> None:
