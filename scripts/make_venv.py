@@ -28,6 +28,12 @@ def stamp():
     return VENV / f".wapsi-{digest.hexdigest()[:16]}"
 
 
+def inventory():
+    """What lies in the environment, as one number: a package that was lost changes it."""
+    names = sorted(str(path.relative_to(VENV)) for path in VENV.glob("lib/python*/site-packages/*"))
+    return hashlib.sha256("\n".join(name for name in names if "__pycache__" not in name).encode()).hexdigest()
+
+
 def fail(message):
     sys.stderr.write(f"{message}\n")
     sys.exit(1)
@@ -74,11 +80,11 @@ def run(command, *, doing):
 
 def why_not_whole():
     """Words for the reason to make the environment, or None when it is whole."""
-    if stamp().exists() and (VENV / "bin" / "python").exists():
+    if stamp().exists() and (VENV / "bin" / "python").exists() and stamp().read_text() == inventory():
         return None
     if not VENV.exists():
         return "Making .venv from requirements.lock (about a minute)…"
-    if any(VENV.glob(".wapsi-*")) and (VENV / "bin" / "python").exists():
+    if any(VENV.glob(".wapsi-*")) and not stamp().exists():
         return "requirements.lock or pyproject.toml has changed: making .venv again (about a minute)…"
     return ".venv is not whole: making it again (about a minute)…"
 
@@ -99,7 +105,7 @@ def make(python, version):
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     run([*pip, "--require-hashes", "-r", "requirements.lock"], doing="Installing requirements.lock")
     run([*pip, "--no-deps", "--no-build-isolation", "-e", "."], doing="Installing the project")
-    stamp().touch()
+    stamp().write_text(inventory())
 
 
 def main():

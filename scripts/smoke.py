@@ -80,10 +80,10 @@ def walk(checkout: Path, ports: tuple[int, int]) -> None:
     """The README's tour, from the offer to the explanation of the reward."""
     readme = (checkout / "README.md").read_text()
     [tour] = re.findall(r"^```sh tour\n(.*?)^```", readme, re.M | re.S)
-    script = tour.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{ports[0]}")
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        ["bash", "-euo", "pipefail", "-c", tour],
         cwd=checkout,
+        env={**os.environ, "API": f"http://127.0.0.1:{ports[0]}"},
         capture_output=True,
         text=True,
         timeout=TOUR_LIMIT_S,

@@ -1,6 +1,6 @@
 """REST for operators: their sessions, producers' keys, the audit log."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -16,9 +16,10 @@ from domains.customers.schemas import (
     TokensOut,
 )
 from domains.customers.service import ProducerRef, SessionIssuer, SubjectKind
+from wapsi.cursors import encode_cursor, id_in_cursor
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
 from wapsi.http.idempotency import IdempotencyDep, shown_once
-from wapsi.http.paging import CursorInvalid, CursorParam, Page, PageSize, decode_cursor, encode_cursor, split_page
+from wapsi.http.paging import CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
 from wapsi.security import audit
 from wapsi.security.permissions import Permission
@@ -60,7 +61,7 @@ async def list_producers(
     session: ReadDep, _principal: ProducersWriter, limit: PageSize = 50, cursor: CursorParam = None
 ) -> Page[ProducerOut]:
     """The newest first, without their keys."""
-    found = await service.list_producers(session, limit=limit + 1, older_than=_id_of("producers", cursor))
+    found = await service.list_producers(session, limit=limit + 1, older_than=id_in_cursor("producers", cursor))
     producers, more = split_page(found, limit)
     return Page(
         items=[ProducerOut.of(producer) for producer in producers],
@@ -123,23 +124,12 @@ async def list_audit_log(
     session: ReadDep, _principal: AuditReader, limit: PageSize = 50, cursor: CursorParam = None
 ) -> Page[AuditEntryOut]:
     """Who changed what, the newest first."""
-    found = await audit.list_entries(session, limit=limit + 1, older_than=_id_of("audit-log", cursor))
+    found = await audit.list_entries(session, limit=limit + 1, older_than=id_in_cursor("audit-log", cursor))
     entries, more = split_page(found, limit)
     return Page(
         items=[AuditEntryOut.of(entry) for entry in entries],
         next_cursor=encode_cursor("audit-log", str(entries[-1].id)) if more else None,
     )
-
-
-def _id_of(listing: str, cursor: str | None) -> UUID | None:
-    """The id in a cursor. Raises CursorInvalid."""
-    key: list[Any] | None = decode_cursor(listing, cursor, 1)
-    if key is None:
-        return None
-    try:
-        return UUID(str(key[0]))
-    except ValueError:
-        raise CursorInvalid("This cursor does not belong to this listing. Start from the first page.") from None
 
 
 def _note(made: list[ProducerWithKey], producer: ProducerRef, key: str) -> ProducerWithKey:

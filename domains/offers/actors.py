@@ -21,7 +21,7 @@ async def _sync_died(session: WriteSession, args: Mapping[str, Any], error: str)
 
 
 # Retried after any fault: an attempt publishes everything or nothing, so there is nothing to undo.
-@job(PROCESS_SYNC, queue=INGEST_QUEUE, max_attempts=5, lease_s=15, on_dead=_sync_died)
+@job(PROCESS_SYNC, queue=INGEST_QUEUE, max_attempts=5, lease_s=15, time_limit_s=1800, on_dead=_sync_died)
 async def process_sync(job: Job) -> None:
     await processing.process_sync(job, UUID(job.args["sync_id"]))
 

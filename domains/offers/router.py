@@ -13,10 +13,11 @@ from domains.offers import schemas, service
 from domains.offers.errors import UploadEmpty
 from domains.offers.service import upload
 from wapsi.clock import now
+from wapsi.cursors import decode_cursor, encode_cursor, id_in_cursor, number_in_cursor
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
 from wapsi.http.etags import answer_with_etag
 from wapsi.http.idempotency import IdempotencyKeyMissing
-from wapsi.http.paging import CursorParam, Page, PageSize, decode_cursor, encode_cursor
+from wapsi.http.paging import CursorParam, Page, PageSize
 from wapsi.http.problems import problem_responses
 from wapsi.ids import parse_id
 from wapsi.security.permissions import Permission
@@ -64,9 +65,9 @@ async def list_offers(
         price_max_minor=price_max,
         availability=availability,
     )
-    name, size = f"offers {sort} {wanted}", service.key_size(wanted, sort)
+    name = f"offers {sort} {wanted}"
     listing = await service.list_offers(
-        session, wanted, sort=sort, after=decode_cursor(name, cursor, size), limit=limit
+        session, wanted, sort=sort, after=decode_cursor(name, cursor, *service.key_kinds(wanted, sort)), limit=limit
     )
     page: Page[schemas.Offer] = Page(
         items=[schemas.Offer.model_validate(offer) for offer in listing.offers],
@@ -184,12 +185,11 @@ async def list_syncs(
 ) -> Page[schemas.Sync]:
     """Newest first."""
     name = f"syncs {slug}"
-    key = decode_cursor(name, cursor, 1)
-    before = parse_id(str(key[0]), "cursor") if key else None
+    before = id_in_cursor(name, cursor)
     syncs = await service.list_syncs(session, principal, slug, before=before, limit=limit + 1)
     return Page(
         items=[schemas.Sync.model_validate(sync) for sync in syncs[:limit]],
-        next_cursor=encode_cursor(name, str(syncs[limit - 1].id)) if len(syncs) > limit else None,
+        next_cursor=encode_cursor(name, syncs[limit - 1].id) if len(syncs) > limit else None,
     )
 
 
@@ -215,8 +215,8 @@ async def list_sync_issues(
         headers = {"Content-Disposition": f'attachment; filename="sync-{sync_id}-issues.csv"'}
         return StreamingResponse(_issues_as_csv(runtime, sync_id), media_type="text/csv", headers=headers)
     name = f"issues {id}"
-    key = decode_cursor(name, cursor, 1)
-    issues = await service.list_issues(session, sync_id, after=int(key[0]) if key else 0, limit=limit + 1)
+    after = number_in_cursor(name, cursor) or 0
+    issues = await service.list_issues(session, sync_id, after=after, limit=limit + 1)
     return Page(
         items=[schemas.SyncIssue.model_validate(issue) for issue in issues[:limit]],
         next_cursor=encode_cursor(name, issues[limit - 1].id) if len(issues) > limit else None,

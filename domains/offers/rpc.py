@@ -13,7 +13,7 @@ from domains.offers import service
 from domains.offers.errors import SyncRequestInvalid
 from domains.offers.validation import ValidationRules, validate_item
 from wapsi.clock import now
-from wapsi.http.paging import decode_cursor, encode_cursor
+from wapsi.cursors import encode_cursor, id_in_cursor, number_in_cursor
 from wapsi.ids import parse_id
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.rpc.offers.v1 import offer_sync_pb2_grpc as pb_grpc
@@ -100,25 +100,25 @@ class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
 
     async def ListSyncs(self, request: pb.ListSyncsRequest, context: Any) -> pb.ListSyncsResponse:
         size = _page_size(request.page_size, default=50, largest=200)
-        key = decode_cursor("syncs", request.page_token or None, 1)
+        before = id_in_cursor("syncs", request.page_token or None)
         async with self._db.read() as session:
             syncs = await service.list_syncs(
                 session,
                 current_principal(),
                 request.merchant,
-                before=parse_id(str(key[0]), "page_token") if key else None,
+                before=before,
                 limit=size + 1,
             )
-        token = encode_cursor("syncs", str(syncs[size - 1].id)) if len(syncs) > size else ""
+        token = encode_cursor("syncs", syncs[size - 1].id) if len(syncs) > size else ""
         return pb.ListSyncsResponse(syncs=[_sync(sync) for sync in syncs[:size]], next_page_token=token)
 
     async def ListSyncIssues(self, request: pb.ListSyncIssuesRequest, context: Any) -> pb.ListSyncIssuesResponse:
         size = _page_size(request.page_size, default=200, largest=1000)
         sync_id = parse_id(request.sync_id, "sync_id")
-        key = decode_cursor("sync-issues", request.page_token or None, 1)
+        after = number_in_cursor("sync-issues", request.page_token or None) or 0
         async with self._db.read() as session:
             await service.get_sync(session, current_principal(), sync_id)
-            issues = await service.list_issues(session, sync_id, after=int(key[0]) if key else 0, limit=size + 1)
+            issues = await service.list_issues(session, sync_id, after=after, limit=size + 1)
         token = encode_cursor("sync-issues", issues[size - 1].id) if len(issues) > size else ""
         return pb.ListSyncIssuesResponse(issues=[_issue(issue) for issue in issues[:size]], next_page_token=token)
 
@@ -155,7 +155,10 @@ def _page_size(wanted: int, *, default: int, largest: int) -> int:
 
 
 def _moment(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)
+    try:
+        return stamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise SyncRequestInvalid("as_of is no moment that there is.") from None
 
 
 def _sync(sync: service.SyncView) -> pb.Sync:

@@ -6,7 +6,6 @@ from uuid import UUID
 from fastapi import Query
 
 from domains.cashback import service
-from domains.cashback.router.me import before_id
 from domains.cashback.router.routers import admin_router
 from domains.cashback.schemas import (
     AdminClaimOut,
@@ -20,8 +19,9 @@ from domains.cashback.schemas import (
     ExplanationOut,
 )
 from domains.cashback.service import ClaimState, ConversionState, EventOutcome, PayoutState
+from wapsi.cursors import encode_cursor, id_in_cursor
 from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep, requires
-from wapsi.http.paging import CursorParam, Page, PageSize, encode_cursor, split_page
+from wapsi.http.paging import CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
@@ -56,7 +56,7 @@ async def list_conversions(
         state=state,
         source=source,
         merchant=merchant,
-        before=before_id(listing, cursor),
+        before=id_in_cursor(listing, cursor),
     )
     page, more = split_page(sales, limit)
     return Page(
@@ -105,7 +105,7 @@ async def list_events(
 ) -> Page[EventOut]:
     """The inbox, the newest first. `outcome=unknown_status` lists words that no mapping knows."""
     listing = f"events {outcome}"
-    events = await service.list_events(session, limit=limit + 1, outcome=outcome, before=before_id(listing, cursor))
+    events = await service.list_events(session, limit=limit + 1, outcome=outcome, before=id_in_cursor(listing, cursor))
     page, more = split_page(events, limit)
     return Page(
         items=[EventOut.model_validate(event) for event in page],
@@ -138,7 +138,7 @@ async def list_payouts(
     """The newest first."""
     listing = f"all payouts {state} {customer_id}"
     payouts = await service.list_payouts(
-        session, limit=limit + 1, customer_id=customer_id, state=state, before=before_id(listing, cursor)
+        session, limit=limit + 1, customer_id=customer_id, state=state, before=id_in_cursor(listing, cursor)
     )
     page, more = split_page(payouts, limit)
     return Page(
@@ -170,7 +170,7 @@ async def list_claims(
 ) -> Page[AdminClaimOut]:
     """The newest first."""
     listing = f"all claims {state}"
-    claims = await service.list_claims(session, limit=limit + 1, state=state, before=before_id(listing, cursor))
+    claims = await service.list_claims(session, limit=limit + 1, state=state, before=id_in_cursor(listing, cursor))
     page, more = split_page(claims, limit)
     return Page(
         items=[AdminClaimOut.model_validate(claim) for claim in page],

@@ -6,11 +6,11 @@ from uuid import UUID
 from fastapi import Query
 
 from domains.cashback import service
-from domains.cashback.router.me import before_number
 from domains.cashback.router.routers import admin_router
 from domains.cashback.schemas import AccountOut, TransactionOut, VerificationOut, ViolationOut
+from wapsi.cursors import encode_cursor, number_in_cursor
 from wapsi.http.deps import ReadDep, requires
-from wapsi.http.paging import CursorParam, Page, PageSize, encode_cursor, split_page
+from wapsi.http.paging import CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
@@ -29,7 +29,7 @@ async def list_accounts(
     """Accounts with the sum of their entries."""
     listing = f"accounts {prefix}"
     accounts = await service.list_accounts(
-        session, limit=limit + 1, prefix=prefix, after=before_number(listing, cursor)
+        session, limit=limit + 1, prefix=prefix, after=number_in_cursor(listing, cursor)
     )
     page, more = split_page(accounts, limit)
     return Page(

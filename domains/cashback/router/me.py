@@ -20,33 +20,14 @@ from domains.cashback.schemas import (
     StatementLineOut,
 )
 from domains.cashback.service import PayoutState, RewardState
+from wapsi.cursors import encode_cursor, id_in_cursor, number_in_cursor
 from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep
 from wapsi.http.idempotency import IdempotencyDep
-from wapsi.http.paging import CursorInvalid, CursorParam, Page, PageSize, decode_cursor, encode_cursor, split_page
+from wapsi.http.paging import CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
-from wapsi.ids import MalformedID, parse_id
 
 _READ = problem_responses(401, 403, 422)
 _MADE = problem_responses(400, 401, 403, 404, 409, 422)
-
-
-def before_id(listing: str, cursor: str | None) -> UUID | None:
-    """The id in a cursor of a listing by id. Raises CursorInvalid."""
-    key = decode_cursor(listing, cursor, 1)
-    try:
-        return None if key is None else parse_id(str(key[0]), "cursor")
-    except MalformedID:
-        raise CursorInvalid("This cursor does not belong to this listing. Start from the first page.") from None
-
-
-def before_number(listing: str, cursor: str | None) -> int | None:
-    """The same, of a listing by number."""
-    key = decode_cursor(listing, cursor, 1)
-    if key is None:
-        return None
-    if type(key[0]) is not int or not 0 <= key[0] < 2**63:
-        raise CursorInvalid("This cursor does not belong to this listing. Start from the first page.")
-    return key[0]
 
 
 @router.get("/v1/me/balance", tags=["me"], responses=problem_responses(401, 403))
@@ -67,7 +48,7 @@ async def list_cashbacks(
     """The newest first."""
     listing = f"cashbacks {state}"
     rewards = await service.list_rewards(
-        session, principal.id, limit=limit + 1, state=state, before=before_id(listing, cursor)
+        session, principal.id, limit=limit + 1, state=state, before=id_in_cursor(listing, cursor)
     )
     page, more = split_page(rewards, limit)
     return Page(
@@ -96,7 +77,7 @@ async def get_statement(
 ) -> Page[StatementLineOut]:
     """Every change of the balance, the newest first."""
     listing = "statement"
-    lines = await service.statement(session, principal.id, limit=limit + 1, before=before_number(listing, cursor))
+    lines = await service.statement(session, principal.id, limit=limit + 1, before=number_in_cursor(listing, cursor))
     page, more = split_page(lines, limit)
     return Page(
         items=[StatementLineOut.model_validate(line) for line in page],
@@ -140,7 +121,7 @@ async def list_payouts(
     """The newest first."""
     listing = f"payouts {state}"
     payouts = await service.list_payouts(
-        session, limit=limit + 1, customer_id=principal.id, state=state, before=before_id(listing, cursor)
+        session, limit=limit + 1, customer_id=principal.id, state=state, before=id_in_cursor(listing, cursor)
     )
     page, more = split_page(payouts, limit)
     return Page(
@@ -167,7 +148,7 @@ async def list_claims(
     """The newest first."""
     listing = "claims"
     claims = await service.list_claims(
-        session, limit=limit + 1, customer_id=principal.id, before=before_id(listing, cursor)
+        session, limit=limit + 1, customer_id=principal.id, before=id_in_cursor(listing, cursor)
     )
     page, more = split_page(claims, limit)
     return Page(

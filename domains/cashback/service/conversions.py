@@ -161,8 +161,10 @@ class _Handling:
             raise Refused("MERCHANT_UNKNOWN", message)
         if principal is not None and not principal.may_use_merchant(merchant.id):
             raise MerchantNotReportable(f"You may not report for {merchant.slug}.", merchant=merchant.slug)
-        if merchant.network != self._source.network or (
-            self._source.network is None and merchant.slug != self._source.receivable
+        # A sale that is known stays with its source, whatever network the merchant has changed to.
+        if row is None and (
+            merchant.network != self._source.network
+            or (self._source.network is None and merchant.slug != self._source.receivable)
         ):
             raise Refused("MERCHANT_NOT_OF_NETWORK", f"{merchant.slug} does not sell through {self._source.name}.")
         if row is not None and row.merchant_id != merchant.id:

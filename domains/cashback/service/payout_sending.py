@@ -25,6 +25,8 @@ from wapsi.queue.jobs import Job
 log = structlog.get_logger(__name__)
 
 CALL_TIMEOUT_S = 10.0
+# Calls in a row that a sweep waits for in vain before it takes the provider to be down.
+SILENT_LIMIT = 3
 # A process that was stopped in between must not send long after others have begun to ask.
 SEND_WITHIN_S = 30.0
 # A payout in `processing` is another worker's business for so long.
@@ -89,26 +91,34 @@ async def sweep_payouts(
             .limit(limit)
         )
         ids = open_ids.all()
-    settled = 0
+    settled = silent = 0
     for payout_id in ids:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 result = await provider.status(payout_id)
         except (ProviderTimeout, TimeoutError, OSError) as error:
             log.warning("payout_unanswered", payout_id=str(payout_id), provider=provider.name, cause=repr(error))
+            async with job.write() as session:
+                await _settle(session, payout_id, provider.name, None, give_up_after)
+            silent += 1
+            if silent == SILENT_LIMIT:
+                # It is down. The next sweep begins with those that were not asked.
+                break
             continue
+        silent = 0
         async with job.write() as session:
             settled += await _settle(session, payout_id, provider.name, result, give_up_after)
     return settled
 
 
 async def _settle(
-    session: WriteSession, payout_id: UUID, provider: str, result: ProviderResult, give_up_after: timedelta
+    session: WriteSession, payout_id: UUID, provider: str, result: ProviderResult | None, give_up_after: timedelta
 ) -> bool:
     row = await session.get_locked(PayoutRow, payout_id)
     if row is None or row.state not in (_P.PROCESSING, _P.UNKNOWN):
         return False
-    if result.status is ProviderStatus.NOT_KNOWN and row.sent_at is not None and row.sent_at < now() - give_up_after:
+    overdue = row.sent_at is not None and row.sent_at < now() - give_up_after
+    if result is not None and result.status is ProviderStatus.NOT_KNOWN and overdue:
         result = ProviderResult(ProviderStatus.FAILED, reason="never_reached_provider")
     await _record(session, row, provider, result)
     return row.state in (_P.SUCCEEDED, _P.FAILED)

@@ -71,7 +71,8 @@ class Authentication:
             .where(ProducerMerchantRow.producer_id == ProducerRow.id)
             .scalar_subquery()
         )
-        async with self._db.read() as session:
+        # The primary: a key that was revoked a moment ago must not pass because a replica is behind.
+        async with self._db.write() as session:
             found = await session.execute(
                 select(ProducerRow, merchants.label("merchant_ids")).where(ProducerRow.key_prefix == prefix)
             )

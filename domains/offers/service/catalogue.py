@@ -70,7 +70,7 @@ async def list_offers(
     rows = (await session.execute(statement)).all()
     page = rows[:limit]
     offers = [_view(row[0], sellers[row[0].merchant_id]) for row in page]
-    next_key = [*page[-1][1:], str(page[-1][0].id)] if len(rows) > limit else None
+    next_key = [*page[-1][1:], page[-1][0].id] if len(rows) > limit else None
     return Listing(offers, next_key)
 
 
@@ -110,10 +110,10 @@ def _conditions(wanted: OfferFilter, merchant_ids: list[UUID]) -> list[ColumnEle
     return conditions
 
 
-def key_size(wanted: OfferFilter, sort: Sort) -> int:
-    """How many parts the cursor of such a listing has."""
+def key_kinds(wanted: OfferFilter, sort: Sort) -> list[type]:
+    """Of what the cursor of such a listing is made."""
     query = to_tsquery(wanted.q) if wanted.q is not None else None
-    return len(_sort_keys(_effective(sort, query), query))
+    return [UUID] if _effective(sort, query) is Sort.NEWEST else [int, UUID]
 
 
 def _effective(sort: Sort, query: str | None) -> Sort:
@@ -136,7 +136,7 @@ def _in_order(
 ) -> Select[Any]:
     ascending = sort is Sort.PRICE_ASC
     if after is not None:
-        position = (*after[:-1], UUID(after[-1]))
+        position = tuple(after)
         row = tuple_(*keys)
         statement = statement.where(row > position if ascending else row < position)
     return statement.order_by(*(key if ascending else key.desc() for key in keys))
@@ -144,7 +144,7 @@ def _in_order(
 
 async def get_offer(session: ReadSession, id_: UUID) -> OfferRef:
     """An offer that can be bought now. Raises OfferNotFound."""
-    row = await _get_active(session, id_)
+    row, _merchant = await _get_active(session, id_)
     return OfferRef(
         id=row.id,
         merchant_id=row.merchant_id,
@@ -160,13 +160,12 @@ async def get_offer(session: ReadSession, id_: UUID) -> OfferRef:
 
 async def show_offer(session: ReadSession, id_: UUID) -> OfferView:
     """Raises OfferNotFound."""
-    row = await _get_active(session, id_)
-    return _view(row, await merchants.get_merchant_by_id(session, row.merchant_id))
+    return _view(*await _get_active(session, id_))
 
 
 async def price_history(session: ReadSession, id_: UUID, *, limit: int = 200) -> list[PricePoint]:
     """Newest first, beginning with the present price. Raises OfferNotFound."""
-    row = await _get_active(session, id_)
+    row, _merchant = await _get_active(session, id_)
     present = PricePoint(row.price_since, None, row.price_minor, row.sale_price_minor, row.currency)
     past = await session.scalars(
         select(OfferPriceRow).where(OfferPriceRow.id == id_).order_by(OfferPriceRow.valid_from.desc()).limit(limit)
@@ -177,15 +176,14 @@ async def price_history(session: ReadSession, id_: UUID, *, limit: int = 200) ->
     ]
 
 
-async def _get_active(session: ReadSession, id_: UUID) -> OfferRow:
+async def _get_active(session: ReadSession, id_: UUID) -> tuple[OfferRow, merchants.MerchantRef]:
+    """An offer that can be bought now, and who sells it."""
     row = await session.get(OfferRow, id_)
-    if (
-        row is None
-        or row.status != OfferStatus.ACTIVE
-        or row.merchant_id not in await merchants.active_merchants(session)
-    ):
-        raise OfferNotFound(f"There is no offer {id_}, or it has been withdrawn.", id=str(id_))
-    return row
+    if row is not None and row.status == OfferStatus.ACTIVE and (row.expires_at is None or row.expires_at > now()):
+        merchant = await merchants.get_merchant_by_id(session, row.merchant_id)
+        if merchant.status == merchants.MerchantStatus.ACTIVE:
+            return row, merchant
+    raise OfferNotFound(f"There is no offer {id_}, or it has been withdrawn.", id=str(id_))
 
 
 def price_now_minor(row: OfferRow, at: datetime) -> int | None:

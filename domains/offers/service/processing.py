@@ -61,19 +61,22 @@ async def process_sync(job: Job, sync_id: UUID) -> None:
     issues.add_superseded(survey.superseded)
     async with job.write() as session:
         await session.execute(text("SET LOCAL statement_timeout = '15min'"))
+        # Another sync of the merchant may be publishing: waiting for it is no failure.
+        await session.execute(text("SET LOCAL lock_timeout = '10min'"))
         catalogue = await publish.lock_catalogue(session, task.merchant.id)
         stored = await publish.stored_offers(session, task.merchant.id)
         plan = await asyncio.to_thread(_plan, task, survey, stored, catalogue)
-        limit_percent = job.runtime.settings.sync_shrink_limit_percent
-        if task.full and not task.approved and plan.shrinks_too_much(limit_percent):
-            await _quarantine(session, task, plan, issues, limit_percent)
+        rules = ValidationRules(
+            default_currency=task.merchant.currency,
+            allowed_landing_hosts=task.merchant.allowed_landing_hosts,
+            now=moment,
+        )
+        publication = publish.Publication(session, task.merchant.id, catalogue.version + 1, rules, issues)
+        await publication.reject(read_chunks(db, sync_id, wanted=survey.unplaced), survey.unplaced)
+        doubt = None if task.approved else _doubt(task, survey, plan, job.runtime.settings.sync_shrink_limit_percent)
+        if doubt is not None:
+            await _quarantine(publication, task, survey, plan, doubt)
         else:
-            rules = ValidationRules(
-                default_currency=task.merchant.currency,
-                allowed_landing_hosts=task.merchant.allowed_landing_hosts,
-                now=moment,
-            )
-            publication = publish.Publication(session, task.merchant.id, catalogue.version + 1, rules, issues)
             await _publish(publication, db, task, catalogue, survey, plan)
         await job.complete(session)
 
@@ -159,7 +162,6 @@ async def _publish(
     survey: Survey,
     plan: Plan,
 ) -> None:
-    await publication.reject(read_chunks(db, task.sync_id, wanted=survey.unplaced), survey.unplaced)
     created = await publication.create(read_chunks(db, task.sync_id, wanted=plan.create), plan.create)
     updated = await publication.update(read_chunks(db, task.sync_id, wanted=plan.update), plan.update)
     await publication.withdraw(plan.withdraw)
@@ -190,20 +192,40 @@ async def _publish(
     log.info("sync_published", sync_id=str(task.sync_id), merchant=task.merchant.slug, created=created, updated=updated)
 
 
-async def _quarantine(session: WriteSession, task: SyncTask, plan: Plan, issues: IssueLog, limit_percent: int) -> None:
+def _doubt(task: SyncTask, survey: Survey, plan: Plan, limit_percent: int) -> tuple[str, str] | None:
+    """Why a FULL sync should be looked at before it withdraws offers: (reason, in words)."""
+    unseen = len(plan.withdraw_unseen)
+    if not task.full or not unseen:
+        return None
+    if not survey.newest:
+        words = f"None of its {task.items} rows could be used, and it would withdraw all {unseen} offers."
+        return "NOTHING_USABLE", words
+    if plan.shrinks_too_much(limit_percent):
+        words = f"It would withdraw {unseen} of {plan.active_before} offers, more than {limit_percent} %."
+        return "SHRINK_GUARD", words
+    return None
+
+
+async def _quarantine(
+    publication: publish.Publication, task: SyncTask, survey: Survey, plan: Plan, doubt: tuple[str, str]
+) -> None:
+    reason, words = doubt
     await _conclude(
-        session,
+        publication.session,
         task,
-        issues,
+        publication.issues,
         state=SyncState.QUARANTINED,
+        processed=task.items,
+        duplicates=len(survey.superseded),
+        rejected=survey.without_offer + publication.rejected,
         withdrawn_unseen=len(plan.withdraw_unseen),
-        reason="SHRINK_GUARD",
+        reason=reason,
         message=(
-            f"It would withdraw {len(plan.withdraw_unseen)} of {plan.active_before} offers, more than "
-            f"{limit_percent} %. Nothing was changed. Approve it if the feed is right, discard it otherwise."
+            f"{words} Nothing was changed. An operator approves it (POST /v1/syncs/{task.sync_id}:approve) if the feed "
+            "is right, or discards it (:discard)."
         ),
     )
-    log.warning("sync_quarantined", sync_id=str(task.sync_id), merchant=task.merchant.slug)
+    log.warning("sync_quarantined", sync_id=str(task.sync_id), merchant=task.merchant.slug, reason=reason)
 
 
 async def _conclude(

@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 from domains.merchants import service as merchants
 from domains.offers import errors
 from domains.offers.models import SETTLED_SYNC_STATES, SYNC_STATES, SyncMode, SyncRow, SyncState
+from domains.offers.service.plan import to_microseconds
 from domains.offers.service.views import SyncCounters, SyncView
+from domains.offers.validation import FUTURE_TOLERANCE
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
@@ -53,6 +55,9 @@ async def start_sync(session: WriteSession, principal: Principal, new: NewSync) 
     """Raises MerchantNotFound, MerchantNotAllowed, MerchantNotSyncable, SyncRequestInvalid, RequestIDReused."""
     if not 1 <= len(new.request_id) <= MAX_REQUEST_ID_LENGTH:
         raise errors.SyncRequestInvalid(f"request_id must have 1 to {MAX_REQUEST_ID_LENGTH} characters.")
+    if new.as_of is not None and not 0 < to_microseconds(new.as_of) <= to_microseconds(now() + FUTURE_TOLERANCE):
+        # It becomes the time of tombstones: one in the future would keep offers withdrawn until then.
+        raise errors.SyncRequestInvalid("as_of must lie after 1970 and at most a day ahead. Check the clock.")
     merchant = await allowed_merchant(session, principal, new.merchant)
     if merchant.status == "archived":
         raise errors.MerchantNotSyncable(f"Merchant {merchant.slug} is archived.", merchant=merchant.slug)

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -24,6 +25,7 @@ app = typer.Typer(help="Bring a merchant's feed in.", no_args_is_help=True)
 console = Console(stderr=True)
 
 STATES = {value: name.removeprefix("SYNC_STATE_").lower() for name, value in pb.SyncState.items()}
+_SHOWN_ISSUES = 5
 _COUNTERS = (
     ("received", "rows received"),
     ("created", "new offers"),
@@ -101,6 +103,8 @@ def push(
         console.print(f"[red]The sync was refused{reason}:[/red] {error}")
         raise typer.Exit(1) from None
     print_summary(sync, seconds)
+    if sync.counters.rejected or sync.counters.warnings:
+        asyncio.run(_show_issues(sync.sync_id, target, key))
     if STATES[sync.state] not in ("succeeded", "partial"):
         raise typer.Exit(1)
 
@@ -123,6 +127,30 @@ async def _push(
                 on_progress=view.show,
             )
     return sync, time.perf_counter() - started_s
+
+
+async def _show_issues(sync_id: str, target: str, key: str) -> None:
+    """The first ones, errors before warnings, and where the others are."""
+    async with Producer(target, key) as producer:
+        issues = await producer.issues(sync_id)
+    issues.sort(key=lambda issue: issue.issue.severity != pb.SEVERITY_ERROR)
+    table = Table("line", "offer", "field", "code", "what to do", "value", box=None, pad_edge=False)
+    for entry in issues[:_SHOWN_ISSUES]:
+        colour = "red" if entry.issue.severity == pb.SEVERITY_ERROR else "yellow"
+        code = f"[{colour}]{entry.issue.code}[/{colour}]"
+        table.add_row(
+            str(entry.line or entry.offset),
+            entry.offer_id,
+            entry.issue.field,
+            code,
+            escape(entry.issue.message),
+            escape(entry.issue.value),
+        )
+    console.print(table)
+    if len(issues) > _SHOWN_ISSUES:
+        console.print("All of them, as CSV (with the key that pushed the feed):")
+        line = f"curl -s URL/v1/syncs/{sync_id}/issues -H 'Accept: text/csv' -H 'Authorization: Bearer KEY'"
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def read_items(file: Path, options: FeedOptions) -> Iterator[pb.OfferItem]:

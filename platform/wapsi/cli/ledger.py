@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from domains.cashback import service as cashback
-from wapsi.config import get_settings
+from wapsi.cli.settings import load_settings
+from wapsi.config import Settings
 from wapsi.db import Database
 
 app = typer.Typer(help="The double-entry ledger.", no_args_is_help=True)
@@ -22,7 +23,7 @@ def _group() -> None:
 @app.command()
 def verify() -> None:
     """Check the ledger's invariants over all entries; exits with 1 and names the rows where one does not hold."""
-    violations = asyncio.run(_verify())
+    violations = asyncio.run(_verify(load_settings()))
     if not violations:
         console.print("[green]✓ The ledger is sound:[/green] every invariant holds.")
         return
@@ -33,8 +34,8 @@ def verify() -> None:
     raise typer.Exit(1)
 
 
-async def _verify() -> list[cashback.Violation]:
-    db = Database(get_settings(), role="cli")
+async def _verify(settings: Settings) -> list[cashback.Violation]:
+    db = Database(settings, role="cli")
     try:
         async with db.read() as session:
             return list(await cashback.verify_ledger(session))

@@ -65,5 +65,5 @@ def send(
         console.print(f"[red]{url} did not answer:[/red] {error}")
         raise typer.Exit(3) from None
     print(answer.text)
-    if answer.is_error:
+    if answer.is_error or answer.json().get("outcome") not in ("applied", "ignored"):
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
 
+from wapsi.cli.demo import state_folder
 from wapsi.config import Settings, get_settings
 
 errors = Console(stderr=True)
@@ -18,7 +19,10 @@ def load_settings() -> Settings:
         errors.print("[red]The configuration is not complete:[/red]")
         for line in settings_problems(error):
             errors.print(f"  • {line}")
-        errors.print("Try [bold]wapsi doctor[/bold], or [bold]wapsi up[/bold] for a demo that needs no configuration.")
+        errors.print(
+            f"No `wapsi up` runs in {state_folder()}. Start one, change to its project's folder, or set "
+            "the variables; `wapsi doctor` checks them."
+        )
         raise typer.Exit(2) from None
 
 

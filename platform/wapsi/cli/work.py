@@ -7,7 +7,8 @@ from typing import TypeVar
 import typer
 from rich.console import Console
 
-from wapsi.config import Settings, get_settings
+from wapsi.cli.settings import load_settings
+from wapsi.config import Settings
 from wapsi.db import Database, WriteSession
 from wapsi.errors import DomainError
 
@@ -18,8 +19,9 @@ T = TypeVar("T")
 def in_transaction(work: Callable[[WriteSession, Settings], Awaitable[T]]) -> T:
     """Runs one unit of work; a domain error ends in its words and exit code 1."""
 
+    settings = load_settings()
+
     async def run() -> T:
-        settings = get_settings()
         db = Database(settings, role="cli")
         try:
             async with db.write() as session:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import (
 
 from wapsi.config import Settings
 from wapsi.db.sessions import ReadSession, WriteSession
-from wapsi.errors import Unavailable
+from wapsi.errors import Invalid, Unavailable
 
 POOL_RECYCLE_S = 1800
 
@@ -31,6 +31,15 @@ _OPERATIONAL_STATES = ("08", "53", "57P", "25P03", "57014", "55P03", "40P01", "4
 
 class DatabaseUnreachable(ConnectionError):
     """No connection could be made: nobody answers, or the server refuses us."""
+
+
+_CHARACTER_NOT_IN_REPERTOIRE = "22021"
+
+
+class TextInvalid(Invalid):
+    """The one fault of a value that every text can have, wherever it comes in."""
+
+    reason = "TEXT_INVALID"
 
 
 class PoolBudgetExceeded(Exception):
@@ -146,9 +155,16 @@ async def _operational_errors_in_words() -> AsyncIterator[None]:
     try:
         yield
     except (DatabaseUnreachable, PoolTimeout, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if _state_of(error) == _CHARACTER_NOT_IN_REPERTOIRE:
+            raise TextInvalid("A text has a NUL character, which no text may have. Leave it out.") from None
         if not _is_operational(error):
             raise
         raise DatabaseUnavailable("The database did not answer. Try again in a moment.") from error
+
+
+def _state_of(error: BaseException) -> str | None:
+    driver = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else error
+    return getattr(driver, "sqlstate", None)
 
 
 def _is_operational(error: Exception) -> bool:

@@ -98,6 +98,12 @@ class Producer:
             sync = (await self._retrying(lambda: self._stub.FinishSync(finish, metadata=self._metadata))).sync
         return await self._wait(sync, on_progress)
 
+    async def issues(self, sync_id: str) -> list[pb.SyncIssue]:
+        """The first 200 of what was wrong with the rows of a sync. Raises SyncRejected."""
+        request = pb.ListSyncIssuesRequest(sync_id=sync_id, page_size=200)
+        answer = await self._retrying(lambda: self._stub.ListSyncIssues(request, metadata=self._metadata))
+        return list(answer.issues)
+
     async def _push_all(
         self, sync: pb.Sync, items: ItemSource, on_progress: Callable[[ProgressReport], None]
     ) -> tuple[int, bytes]:

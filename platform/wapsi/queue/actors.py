@@ -3,17 +3,34 @@
 from uuid import UUID
 
 import dramatiq
-from dramatiq import Broker
+from dramatiq import Broker, Worker
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.middleware import Middleware
 
+from wapsi.db import Database
 from wapsi.queue.jobs import run_job
 from wapsi.queue.registry import JOB_KINDS
 from wapsi.runtime import Runtime
 
-# The lease ends a job that hangs, and the fence its late writes; Dramatiq's own limit is only a last resort.
+# Each kind has a limit of its own (JobKind.time_limit_s), which counts as a failed attempt. This is a last resort.
 TIME_LIMIT_MS = 3_600_000
 
 
+class CloseDatabase(Middleware):
+    """Closes the connections on the loop that they belong to. Behind AsyncIO, so that it still runs."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        loop = get_event_loop_thread()
+        if loop is not None:
+            loop.run_coroutine(self._db.dispose())
+
+
 def declare_actors(broker: Broker, runtime: Runtime) -> None:
+    broker.add_middleware(CloseDatabase(runtime.db))
+
     async def run(job_id: str) -> None:
         await run_job(runtime, UUID(job_id))
 

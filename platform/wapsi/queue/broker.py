@@ -29,7 +29,7 @@ def make_broker(settings: Settings, middleware: list[Middleware] | None = None) 
     )
     return RedisBroker(  # type: ignore[no-untyped-call]
         client=client,
-        middleware=[*(middleware or []), AsyncIO(), TimeLimit(), ShutdownNotifications()],
+        middleware=[*(middleware or []), AsyncIO(), TimeLimit(), ShutdownNotifications(notify_shutdown=True)],
         heartbeat_timeout=_DEAD_WORKER_TIMEOUT_MS,
         dead_message_ttl=_DEAD_MESSAGE_TTL_MS,
     )

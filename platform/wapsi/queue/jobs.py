@@ -50,6 +50,7 @@ class Job:
     kind: JobKind
     args: Mapping[str, Any]
     attempt: int
+    max_attempts: int
     runtime: Runtime
     completed: bool = field(default=False)
 
@@ -117,7 +118,7 @@ _CLAIM = text(
     " AND (state = 'ready' AND due_at <= now() OR state = 'running' AND lease_until <= now()) FOR UPDATE SKIP LOCKED) "
     "UPDATE jobs SET state = 'running', attempt = attempt + 1, started_at = now(), sends = 0,"
     " lease_until = now() + make_interval(secs => :lease_s), wake_at = now() + make_interval(secs => :lease_s) "
-    "FROM claimable WHERE jobs.id = claimable.id RETURNING jobs.args, jobs.attempt"
+    "FROM claimable WHERE jobs.id = claimable.id RETURNING jobs.args, jobs.attempt, jobs.max_attempts"
 )
 _EXHAUSTED = text(
     "SELECT kind, args, last_error FROM jobs WHERE id = :id AND attempt >= max_attempts"
@@ -136,7 +137,7 @@ async def run_job(runtime: Runtime, job_id: UUID) -> None:
         if claimed is None:
             await _bury_if_exhausted(session, kind, job_id)
             return
-    job = Job(job_id, kind, claimed.args, claimed.attempt, runtime)
+    job = Job(job_id, kind, claimed.args, claimed.attempt, claimed.max_attempts, runtime)
     with structlog.contextvars.bound_contextvars(job_id=str(job_id), job_kind=name, attempt=job.attempt):
         await _attempt(job)
 
@@ -150,6 +151,10 @@ async def _attempt(job: Job) -> None:
     except LeaseLost:
         log.warning("job_lease_lost")
     except asyncio.CancelledError:
+        if not _is_stopping():
+            # Cancelled from inside: as good a failure as any, and it must not go on for ever.
+            await _fail(job, RuntimeError("the handler cancelled itself"), retry=True)
+            return
         # The process is stopping: hand the job to the next worker now, not when the lease ends.
         await asyncio.shield(_release(job))
         raise
@@ -163,11 +168,12 @@ async def _attempt(job: Job) -> None:
 
 
 async def _run_while_leased(job: Job) -> None:
-    """Runs the handler; cancels it when the lease is lost."""
+    """Runs the handler; cancels it when the lease is lost, or its time is over (TimeoutError)."""
     work = asyncio.ensure_future(job.kind.handler(job))
     lease = asyncio.ensure_future(job.keep_lease())
     try:
-        await asyncio.wait({work, lease}, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(job.kind.time_limit_s):
+            await asyncio.wait({work, lease}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             work.cancel()
             await asyncio.wait({work})
@@ -179,9 +185,14 @@ async def _run_while_leased(job: Job) -> None:
         await asyncio.gather(work, lease, return_exceptions=True)
 
 
+def _is_stopping() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _fail(job: Job, error: Exception, *, retry: bool) -> None:
     words = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
-    last = not retry or job.attempt >= await _max_attempts(job)
+    last = not retry or job.attempt >= job.max_attempts
     log.warning("job_attempt_failed", exc_info=error, will_retry=not last)
     with contextlib.suppress(LeaseLost):
         async with job.write() as session:
@@ -211,11 +222,6 @@ async def _release(job: Job) -> None:
                 {"id": job.id},
             )
     log.info("job_released")
-
-
-async def _max_attempts(job: Job) -> int:
-    async with job.runtime.db.read() as session:
-        return int(await session.scalar(text("SELECT max_attempts FROM jobs WHERE id = :id"), {"id": job.id}) or 0)
 
 
 async def _bury_if_exhausted(session: WriteSession, kind: JobKind, job_id: UUID) -> None:

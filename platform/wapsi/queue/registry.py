@@ -14,13 +14,17 @@ OnDead = Callable[["WriteSession", Mapping[str, Any], str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """`every_s` makes it periodic. `on_dead(session, args, error)` runs when the last attempt has failed."""
+    """An attempt may take `time_limit_s`. `every_s` makes it periodic.
+
+    `on_dead(session, args, error)` runs when the last attempt has failed.
+    """
 
     name: str
     queue: str
     handler: Handler
     max_attempts: int
     lease_s: int
+    time_limit_s: int
     every_s: int | None
     on_dead: OnDead | None
 
@@ -38,6 +42,7 @@ def job(
     queue: str = "default",
     max_attempts: int = 5,
     lease_s: int = 30,
+    time_limit_s: int = 600,
     every_s: int | None = None,
     on_dead: OnDead | None = None,
 ) -> Callable[[Handler], Handler]:
@@ -46,7 +51,7 @@ def job(
     def register(handler: Handler) -> Handler:
         if name in JOB_KINDS:
             raise DuplicateJobKind(name)
-        JOB_KINDS[name] = JobKind(name, queue, handler, max_attempts, lease_s, every_s, on_dead)
+        JOB_KINDS[name] = JobKind(name, queue, handler, max_attempts, lease_s, time_limit_s, every_s, on_dead)
         return handler
 
     return register

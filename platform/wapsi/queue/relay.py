@@ -30,12 +30,27 @@ _TAKE_DUE = text(
 )
 
 
+_DUE_AGAIN = text(
+    "UPDATE jobs SET wake_at = now(), sends = greatest(0, sends - 1) WHERE id = ANY(:ids) AND state = 'ready'"
+)
+
+
 async def relay_due(db: Database, broker: Broker, *, batch: int = BATCH) -> int:
-    """One pass. Messages are sent before the commit: a crash in between sends twice, which is harmless."""
+    """One pass. Sent after the commit, since a worker that is faster would find the rows locked and turn away.
+
+    What is lost in between is sent again when `wake_at`, which has moved on a few seconds, has come.
+    """
     async with db.write() as session:
         rows = (await session.execute(_TAKE_DUE, {"batch": batch})).all()
-        if rows:
-            await asyncio.to_thread(_send, broker, rows)
+    if not rows:
+        return 0
+    try:
+        await asyncio.to_thread(_send, broker, rows)
+    except (RedisError, BrokerConnectionError, OSError):
+        # Due again at once: the queue may be back any moment. (Some may be sent twice, which is harmless.)
+        async with db.write() as session:
+            await session.execute(_DUE_AGAIN, {"ids": [row.id for row in rows]})
+        raise
     _sent.add(len(rows))
     return len(rows)
 

@@ -248,6 +248,28 @@ async def test_a_bad_start_is_refused(shop: Any, fields: dict[str, Any], reason:
     assert await refusal(shop.start(**fields)) == ("INVALID_ARGUMENT", reason)
 
 
+async def test_a_moment_in_the_future_cannot_bury_offers(shop: Any) -> None:
+    """What a FULL sync does not see is withdrawn as of then, and only what is newer brings it back."""
+    far = {"as_of": datetime(2099, 1, 1, tzinfo=UTC)}
+    assert await refusal(shop.start(**far)) == ("INVALID_ARGUMENT", "SYNC_REQUEST_INVALID")
+    request = pb.StartSyncRequest(request_id="odd", merchant="shop", mode=pb.SYNC_MODE_FULL)
+    request.as_of.seconds = 10**15
+    call = shop.stub.StartSync(request, metadata=shop.metadata)
+    assert await refusal(call) == ("INVALID_ARGUMENT", "SYNC_REQUEST_INVALID")
+
+
+async def test_a_full_feed_without_a_usable_row_withdraws_nothing(shop: Any, item: Item, admin_sql: Any) -> None:
+    """A column mapping with a typing error must not empty a shop, however small it is."""
+    await shop.sync([item("a"), item("b")])
+    unread = pb.OfferItem(line=1, issues=[pb.Issue(severity=pb.SEVERITY_ERROR, code="OFFER_ID_REQUIRED")])
+    unread.source_time.FromDatetime(NOON + HOUR)
+    sync = await shop.sync([unread, item("", at=NOON + HOUR)])
+    assert (sync.state, sync.reason) == (pb.SYNC_STATE_QUARANTINED, "NOTHING_USABLE")
+    assert sync.counters.rejected == 2
+    assert len(await shop.issues(sync.sync_id)) == 2
+    assert set(await active(admin_sql)) == {"a", "b"}
+
+
 async def test_batches_have_a_size(shop: Any, item: Item) -> None:
     sync = await shop.start()
     assert await refusal(shop.push(sync.sync_id, 0, [])) == ("INVALID_ARGUMENT", "SYNC_REQUEST_INVALID")

@@ -1,17 +1,23 @@
 """A job runs at most once at a time, its effects happen once, and nothing that goes wrong loses it."""
 
 import asyncio
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
 import pytest
+from dramatiq import Worker
 
+from wapsi.config import Settings
 from wapsi.db import WriteSession
 from wapsi.errors import Invalid, Unavailable
 from wapsi.queue import outbox, registry
+from wapsi.queue.actors import declare_actors
+from wapsi.queue.broker import make_broker
 from wapsi.queue.jobs import Job, LeaseLost, Permanent, run_job
 from wapsi.queue.registry import DuplicateJobKind, UnknownJobKind, job
+from wapsi.queue.relay import relay_due
 from wapsi.runtime import Runtime
 
 
@@ -259,6 +265,53 @@ async def test_a_stopping_worker_hands_its_job_back_at_once(runtime: Runtime, ki
         await task
     [row] = await admin_sql("SELECT state, wake_at <= now() AS due, max_attempts - attempt AS left FROM jobs")
     assert (row["state"], row["due"], row["left"]) == ("ready", True, 1)
+
+
+async def test_a_handler_that_hangs_fails_when_its_time_is_over(runtime: Runtime, kinds: Kinds, admin_sql: Any) -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(60)
+
+    kinds.add("test.hangs", handler, time_limit_s=1)
+    await asyncio.wait_for(run_job(runtime, await enqueue(runtime, "test.hangs", max_attempts=1)), 10)
+    [row] = await admin_sql("SELECT state, last_error FROM jobs")
+    assert (row["state"], row["last_error"]) == ("dead", "TimeoutError: ")
+
+
+async def test_a_handler_that_cancels_itself_fails_and_does_not_go_on_for_ever(
+    runtime: Runtime, kinds: Kinds, admin_sql: Any
+) -> None:
+    async def handler(job: Job) -> None:
+        raise asyncio.CancelledError
+
+    kinds.add("test.cancels", handler)
+    await run_job(runtime, await enqueue(runtime, "test.cancels", max_attempts=1))
+    [row] = await admin_sql("SELECT state, max_attempts FROM jobs")
+    assert (row["state"], row["max_attempts"]) == ("dead", 1)
+
+
+async def test_a_worker_that_is_stopped_hands_its_job_back(
+    runtime: Runtime, settings: Settings, clean_queue: None, kinds: Kinds, admin_sql: Any
+) -> None:
+    """The real worker of Dramatiq, as SIGTERM stops it."""
+    started = threading.Event()
+
+    async def handler(job: Job) -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    kinds.add("test.sigterm", handler, queue="sigterm")
+    await enqueue(runtime, "test.sigterm", queue="sigterm", max_attempts=3)
+    await runtime.db.dispose()  # its connections belong to this loop, and the worker has one of its own
+    broker = make_broker(settings)
+    declare_actors(broker, runtime)
+    await relay_due(runtime.db, broker)
+    await runtime.db.dispose()
+    worker = Worker(broker, queues={"sigterm"}, worker_threads=1, worker_timeout=50)
+    await asyncio.to_thread(worker.start)
+    assert await asyncio.to_thread(started.wait, 10)
+    await asyncio.to_thread(worker.stop, 3000)
+    [row] = await admin_sql("SELECT state, attempt, max_attempts, wake_at <= now() AS due FROM jobs")
+    assert tuple(row) == ("ready", 1, 4, True)
 
 
 async def test_an_unknown_kind_is_said_and_not_lost(runtime: Runtime, admin_sql: Any) -> None:

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisUnreachable
 from wapsi.config import Settings
 from wapsi.queue import outbox
 from wapsi.queue.broker import QueueProbe, make_broker
-from wapsi.queue.periodic import enqueue_due
+from wapsi.queue.periodic import bury_unknown, enqueue_due
 from wapsi.queue.registry import JOB_KINDS
 from wapsi.queue.relay import relay_due, relay_for_ever
 from wapsi.runtime import Runtime
@@ -105,8 +105,43 @@ async def test_a_periodic_kind_is_enqueued_once_a_period(runtime: Runtime, admin
     periodic = [kind for kind in JOB_KINDS.values() if kind.every_s is not None]
     assert await enqueue_due(runtime.db, 1_000_000.0) == len(periodic)
     assert await enqueue_due(runtime.db, 1_000_000.5) == 0
+    assert await enqueue_due(runtime.db, 1_000_000.0 + 10 * 86_400) == 0, "they pile up while the first ones wait"
+    await admin_sql("UPDATE jobs SET state = 'done', wake_at = NULL")
     shortest = min(kind.every_s or 0 for kind in periodic)
     assert await enqueue_due(runtime.db, 1_000_000.0 + shortest) >= 1
+
+
+async def test_a_job_that_no_actor_knows_is_buried_after_a_while(runtime: Runtime, admin_sql: Any) -> None:
+    async with runtime.db.write() as session:
+        await outbox.enqueue(session, "test.renamed", {})
+        await outbox.enqueue(session, "platform.housekeeping", {})
+    assert await bury_unknown(runtime.db) == 0, "a newer release may be about to start"
+    await admin_sql("UPDATE jobs SET due_at = now() - interval '1 hour'")
+    assert await bury_unknown(runtime.db) == 1
+    [row] = await admin_sql("SELECT kind, last_error FROM jobs WHERE state = 'dead'")
+    assert (row["kind"], row["last_error"]) == ("test.renamed", "no actor has this name")
+
+
+async def test_a_fast_worker_finds_the_job_it_was_woken_for(runtime: Runtime, broker: Any, admin_sql: Any) -> None:
+    """The rows are free before the messages are there: no wake-up is wasted on a locked row."""
+    async with runtime.db.write() as session:
+        for number in range(50):
+            await outbox.enqueue(session, "test.job", {"n": number}, queue="q7")
+    locked: list[int] = []
+    original = broker.enqueue
+
+    def look(message: Any) -> Any:
+        locked.append(len(asyncio.run_coroutine_threadsafe(_free_jobs(admin_sql), loop).result(5)))
+        return original(message)
+
+    loop = asyncio.get_running_loop()
+    broker.enqueue = look
+    assert await relay_due(runtime.db, broker) == 50
+    assert set(locked) == {50}
+
+
+async def _free_jobs(admin_sql: Any) -> Any:
+    return await admin_sql("SELECT id FROM jobs FOR UPDATE SKIP LOCKED")
 
 
 async def test_the_probe_tells_whether_the_queue_answers(settings: Settings) -> None:
