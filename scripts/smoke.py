@@ -40,7 +40,7 @@ def main() -> None:
         with demo(checkout, ports) as took_s:
             say(f"make up: from nothing to ready in {took_s:.1f} s")
             walk(checkout, ports)
-            check_grpc(checkout)
+            check_feeds(checkout, ports)
         with demo(checkout, ports) as took_s:
             expect(took_s < WARM_START_LIMIT_S, f"the second start took {took_s:.1f} s")
             say(f"make up again: ready in {took_s:.1f} s")
@@ -78,10 +78,30 @@ def demo(checkout: Path, ports: tuple[int, int]) -> Iterator[float]:
 
 def walk(checkout: Path, ports: tuple[int, int]) -> None:
     """The README's tour, from the offer to the explanation of the reward."""
+    said = run_block(checkout, ports, "tour")
+    redirect = re.search(r"^302 (\S+)$", said, re.M)
+    click = re.search(r'"click_id": ?"([0-9a-f-]{36})"', said)
+    expect(redirect is not None and click is not None, f"no redirect:\n{said}")
+    assert redirect is not None
+    assert click is not None
+    expect(click[1] in redirect[1], f"the merchant's link lacks the click id: {redirect[1]}")
+    explained: dict[str, Any] = json.loads(said[said.rindex("\n{\n") :])
+    expect(explained["reward"]["state"] == "confirmed", explained["reward"])
+    states = [(change["entity"], change["to_state"]) for change in explained["changes"]]
+    for step in (("reward", "pending"), ("reward", "confirmed")):
+        expect(step in states, f"{step} is missing in {states}")
+    expect('"state":"succeeded"' in said, f"the payout did not succeed:\n{said}")
+    expect(bool(explained["trace_ids"]), "no trace id")
+    for chapter in explained["story"]:
+        say(f"  {chapter['text']}")
+
+
+def run_block(checkout: Path, ports: tuple[int, int], name: str) -> str:
+    """Runs the README's block of that name, as one shell; what it printed."""
     readme = (checkout / "README.md").read_text()
-    [tour] = re.findall(r"^```sh tour\n(.*?)^```", readme, re.M | re.S)
+    [script] = re.findall(rf"^```sh {name}\n(.*?)^```", readme, re.M | re.S)
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", tour],
+        ["bash", "-euo", "pipefail", "-c", script],
         cwd=checkout,
         env={**os.environ, "API": f"http://127.0.0.1:{ports[0]}"},
         capture_output=True,
@@ -89,26 +109,14 @@ def walk(checkout: Path, ports: tuple[int, int]) -> None:
         timeout=TOUR_LIMIT_S,
         check=False,
     )
-    expect(done.returncode == 0, f"the tour failed:\n{done.stdout}\n{done.stderr}")
-    redirect = re.search(r"^302 (\S+)$", done.stdout, re.M)
-    click = re.search(r'"click_id": ?"([0-9a-f-]{36})"', done.stdout)
-    expect(redirect is not None and click is not None, f"no redirect:\n{done.stdout}")
-    assert redirect is not None
-    assert click is not None
-    expect(click[1] in redirect[1], f"the merchant's link lacks the click id: {redirect[1]}")
-    explained: dict[str, Any] = json.loads(done.stdout[done.stdout.rindex("\n{\n") :])
-    expect(explained["reward"]["state"] == "confirmed", explained["reward"])
-    states = [(change["entity"], change["to_state"]) for change in explained["changes"]]
-    for step in (("reward", "pending"), ("reward", "confirmed")):
-        expect(step in states, f"{step} is missing in {states}")
-    expect('"state":"succeeded"' in done.stdout, f"the payout did not succeed:\n{done.stdout}")
-    expect(bool(explained["trace_ids"]), "no trace id")
-    for chapter in explained["story"]:
-        say(f"  {chapter['text']}")
+    expect(done.returncode == 0, f"the README's {name} failed:\n{done.stdout}\n{done.stderr}")
+    return done.stdout + (done.stderr if name != "tour" else "")
 
 
-def check_grpc(checkout: Path) -> None:
-    """A gRPC client of its own environment asks for health, and a producer pushes a feed."""
+def check_feeds(checkout: Path, ports: tuple[int, int]) -> None:
+    """The README's own feed, one more by the demo's key, and the ledger at the end of it all."""
+    said = run_block(checkout, ports, "feed")
+    expect("LINK_HOST_NOT_ALLOWED" in said and "AMBIGUOUS_PRICE" in said, f"the bad row is not named:\n{said}")
     feed = checkout / ".smoke.jsonl"
     feed.write_text(
         json.dumps(

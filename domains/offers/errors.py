@@ -63,3 +63,9 @@ class FeedOptionsInvalid(Invalid):
     """How the feed is to be read makes no sense; `code` says which part."""
 
     reason = "FEED_OPTIONS_INVALID"
+
+
+class FileDiffers(Invalid):
+    """As IDEMPOTENCY_KEY_REUSED anywhere else: the key stands for one request."""
+
+    reason = "IDEMPOTENCY_KEY_REUSED"

@@ -10,7 +10,6 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from domains.offers import schemas, service
-from domains.offers.errors import UploadEmpty
 from domains.offers.service import upload
 from wapsi.clock import now
 from wapsi.cursors import decode_cursor, encode_cursor, id_in_cursor, number_in_cursor
@@ -130,7 +129,6 @@ async def upload_feed(
     slug: str,
     request: Request,
     response: Response,
-    session: WriteDep,
     runtime: RuntimeDep,
     principal: Annotated[Principal, requires(Permission.SYNCS_WRITE)],
     settings: Annotated[UploadSettings, Query()],
@@ -141,36 +139,34 @@ async def upload_feed(
     """Takes a feed file as the body, in any known format, and queues it. The answer comes before it is read."""
     if not idempotency_key:
         raise IdempotencyKeyMissing("Send an Idempotency-Key header: any unique string, such as a UUID.")
-    merchant = await service.allowed_merchant(session, principal, slug)
     overrides = settings.model_dump(exclude={"mode", "map"}, exclude_none=True)
-    name = request.headers.get("x-file-name", "upload")
-    sync = await service.start_sync(
-        session,
-        principal,
-        service.NewSync(
-            merchant=slug,
-            request_id=idempotency_key,
-            mode=service.SyncMode(settings.mode),
-            as_of=now(),
-            source=name,
-            upload_options=upload.upload_options(merchant, overrides, column_specs=settings.map),
-        ),
+    # No transaction is open while the body comes in: a slow sender must not hold a connection.
+    async with runtime.db.read() as reading:
+        merchant = await service.allowed_merchant(reading, principal, slug)
+    new = service.NewSync(
+        merchant=slug,
+        request_id=idempotency_key,
+        mode=service.SyncMode(settings.mode),
+        as_of=now(),
+        source=request.headers.get("x-file-name", "upload"),
+        upload_options=upload.upload_options(merchant, overrides, column_specs=settings.map),
     )
-    if sync.state == "open":
-        size = await upload.store(
-            session, sync.id, request.stream(), limit_bytes=runtime.settings.feed_upload_limit_bytes
-        )
-        if size == 0:
-            raise UploadEmpty("Send the feed file as the body of the request.")
-        await service.queue_upload(session, sync.id)
-        sync = await service.get_sync(session, principal, sync.id)
+    feed = await upload.receive(request.stream(), limit_bytes=runtime.settings.feed_upload_limit_bytes)
+    with feed.file:
+        async with runtime.db.write() as session:
+            sync, repeated = await upload.start_upload(session, principal, new, feed)
+    if repeated:
+        response.headers["Idempotency-Replayed"] = "true"
     response.headers["Location"] = f"/v1/syncs/{sync.id}"
     return schemas.Sync.model_validate(sync)
 
 
 @router.get("/syncs/{id}", tags=["syncs"], responses=problem_responses(401, 403, 404))
 async def get_sync(
-    id: str, session: ReadDep, principal: Annotated[Principal, requires(Permission.SYNCS_READ)]
+    # The primary, where the sync was made a moment ago.
+    id: str,
+    session: WriteDep,
+    principal: Annotated[Principal, requires(Permission.SYNCS_READ)],
 ) -> schemas.Sync:
     return schemas.Sync.model_validate(await service.get_sync(session, principal, parse_id(id, "id")))
 

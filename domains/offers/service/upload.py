@@ -1,9 +1,11 @@
 """Feeds that arrive as a file over REST: stored whole within the request, parsed into chunks by the worker."""
 
 import asyncio
+import hashlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import IO, Any
 from uuid import UUID
 
@@ -11,42 +13,83 @@ import zstandard
 from sqlalchemy import delete, func, select, text
 
 from domains.merchants.service import MerchantRef
-from domains.offers.errors import FeedOptionsInvalid, UploadTooLarge
+from domains.offers.errors import FeedOptionsInvalid, FileDiffers, UploadEmpty, UploadTooLarge
 from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column_mapping
-from domains.offers.models import SyncChunkRow, SyncRow, SyncUploadRow
-from domains.offers.service.syncs import fail_sync
+from domains.offers.models import SyncChunkRow, SyncRow, SyncState, SyncUploadRow
+from domains.offers.service import syncs
+from domains.offers.service.views import SyncView
 from wapsi.clock import now
 from wapsi.db import Database, WriteSession
 from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
 from wapsi.queue.jobs import Job
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+from wapsi.security.principal import Principal
 from wapsi.threads import OneThread
 
 PIECE_BYTES = 512 * 1024
 BATCH_ITEMS = 500
 
 
-async def store(session: WriteSession, sync_id: UUID, body: AsyncIterator[bytes], *, limit_bytes: int) -> int:
-    """Stores a feed file as it streams in; returns its size in bytes. Raises UploadTooLarge."""
-    size = position = 0
-    buffer = bytearray()
-    async for piece in body:
-        size += len(piece)
-        if size > limit_bytes:
-            raise UploadTooLarge(f"A feed may have at most {limit_bytes} bytes.", limit_bytes=limit_bytes)
-        buffer += piece
-        while len(buffer) >= PIECE_BYTES:
-            await _store_piece(session, sync_id, position, bytes(buffer[:PIECE_BYTES]))
-            del buffer[:PIECE_BYTES]
-            position += 1
-    if buffer:
-        await _store_piece(session, sync_id, position, bytes(buffer))
-    return size
+@dataclass(slots=True)
+class ReceivedFeed:
+    """An uploaded file in a temporary one on disk. Close it."""
+
+    file: IO[bytes]
+    size_bytes: int
+    sha256: str
 
 
-async def _store_piece(session: WriteSession, sync_id: UUID, position: int, data: bytes) -> None:
-    session.add(SyncUploadRow(sync_id=sync_id, position=position, data=data))
-    await session.flush()
+async def receive(body: AsyncIterator[bytes], *, limit_bytes: int) -> ReceivedFeed:
+    """Takes a feed file in as it streams, onto the disk: a slow sender holds neither memory nor a connection.
+
+    Raises UploadTooLarge and UploadEmpty.
+    """
+    file: IO[bytes] = await asyncio.to_thread(tempfile.TemporaryFile)
+    digest = hashlib.sha256()
+    size_bytes = 0
+    try:
+        async for piece in body:
+            size_bytes += len(piece)
+            if size_bytes > limit_bytes:
+                raise UploadTooLarge(f"A feed may have at most {limit_bytes} bytes.", limit_bytes=limit_bytes)
+            digest.update(piece)
+            await asyncio.to_thread(file.write, piece)
+        if size_bytes == 0:
+            raise UploadEmpty("Send the feed file as the body of the request.")
+        await asyncio.to_thread(file.seek, 0)
+    except BaseException:
+        file.close()
+        raise
+    return ReceivedFeed(file, size_bytes, digest.hexdigest())
+
+
+async def store(session: WriteSession, sync_id: UUID, feed: ReceivedFeed) -> None:
+    """Into the database, in pieces, for the worker."""
+    position = 0
+    while data := await asyncio.to_thread(feed.file.read, PIECE_BYTES):
+        session.add(SyncUploadRow(sync_id=sync_id, position=position, data=data))
+        await session.flush()
+        position += 1
+
+
+async def start_upload(
+    session: WriteSession, principal: Principal, new: syncs.NewSync, feed: ReceivedFeed
+) -> tuple[SyncView, bool]:
+    """The queued sync of a feed file, and whether it had been made before (by the same request_id and file).
+
+    Raises what start_sync raises, and FileDiffers.
+    """
+    options = {**(new.upload_options or {}), "sha256": feed.sha256}
+    sync = await syncs.start_sync(session, principal, replace(new, upload_options=options))
+    row = await session.get_locked(SyncRow, sync.id)
+    assert row is not None
+    if (row.upload_options or {}).get("sha256") != feed.sha256:
+        raise FileDiffers("This Idempotency-Key was used with another file. Use a new key for a new feed.")
+    if row.state != SyncState.OPEN:
+        return sync, True
+    await store(session, sync.id, feed)
+    await syncs.queue_upload(session, sync.id)
+    return await syncs.get_sync(session, principal, sync.id), False
 
 
 async def parse_pending(job: Job, sync_id: UUID) -> bool:
@@ -106,7 +149,7 @@ async def _store_batch(job: Job, sync_id: UUID, offset: int, items: list[pb.Offe
 async def _fail(job: Job, sync_id: UUID, error: FeedError) -> None:
     where = f" (line {error.line})" if error.line else ""
     async with job.write() as session:
-        await fail_sync(session, sync_id, error.reason, f"{error.message}{where} Nothing was published.")
+        await syncs.fail_sync(session, sync_id, error.reason, f"{error.message}{where} Nothing was published.")
         await job.complete(session)
 
 

@@ -347,3 +347,17 @@ async def test_event_that_cannot_be_read_is_stored_and_refused(world: Any, field
     result = await world.report(**fields)
     assert (result.outcome, result.reason) == ("refused", "EVENT_MALFORMED")
     assert await books(world) == {}
+
+
+async def test_open_sale_stays_with_its_network_when_the_merchant_changes_to_another(
+    world: Any, shopper: Any, click_id: str
+) -> None:
+    await world.report(click_id=click_id)
+    async with world.db.write() as session:
+        await merchants.create_network(session, None, world.runtime.keys, slug="awin", name="Awin")
+        await merchants.update_merchant(session, None, "daraz", merchants.MerchantChanges(network="awin"))
+    assert (await world.report(status="approved")).outcome == "applied"
+    assert await world.balance(shopper) == NONE | {"available": 5_000}
+    refused = await world.report(conversion_id="sale-2")
+    assert (refused.outcome, refused.reason) == ("refused", "MERCHANT_NOT_OF_NETWORK"), "a new sale through the old one"
+    assert await world.violations() == []

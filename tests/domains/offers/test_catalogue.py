@@ -162,6 +162,8 @@ async def test_offers_that_cannot_be_bought_are_not_shown(
     offers = (await api.get("/v1/offers")).json()["items"]
     await admin_sql("UPDATE offers SET expires_at = now() - interval '1 s' WHERE offer_id = '1'")
     assert len(await titles(api)) == 1
+    [expired] = [offer["id"] for offer in offers if offer["offer_id"] == "1"]
+    assert (await api.get(f"/v1/offers/{expired}")).status_code == 404
     async with runtime.db.write() as session:
         await merchants.move_merchant(session, None, "shop", merchants.MerchantStatus.PAUSED)
     assert await titles(api) == []

@@ -1,5 +1,6 @@
 """Feeds as files over REST: accepted at once, read by the worker, and reported on in words."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -65,6 +66,36 @@ async def test_a_repeated_upload_is_the_same_sync(upload: Any, shop: Any, admin_
     assert second.json()["id"] == first.json()["id"]
     await shop.drain()
     assert len(await admin_sql("SELECT 1 FROM syncs")) == 1
+
+
+async def test_a_key_stands_for_one_file(upload: Any, admin_sql: Any) -> None:
+    await upload(JSONL)
+    assert (await upload(JSONL)).headers["idempotency-replayed"] == "true"
+    other = await upload(JSONL + " ")
+    assert (other.status_code, other.json()["reason"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert len(await admin_sql("SELECT 1 FROM syncs")) == 1
+
+
+async def test_slow_senders_do_not_hold_connections(api: Any, shop: Any, app: Any) -> None:
+    """More of them than the pool has connections, and everyone else is served meanwhile."""
+    released = asyncio.Event()
+
+    async def trickle() -> Any:
+        yield JSONL.encode()
+        await released.wait()
+
+    count = app.state.runtime.settings.database_pool_size + 2
+    headers = {"Authorization": f"Bearer {shop.key}"}
+    uploads = [
+        asyncio.ensure_future(
+            api.post("/v1/merchants/shop/syncs", content=trickle(), headers=headers | {"Idempotency-Key": f"slow-{n}"})
+        )
+        for n in range(count)
+    ]
+    await asyncio.sleep(0.3)
+    assert (await api.get("/v1/offers")).status_code == 200
+    released.set()
+    assert {answer.status_code for answer in await asyncio.gather(*uploads)} == {202}
 
 
 async def test_an_unreadable_file_fails_the_sync_in_words(upload: Any, get: Any, shop: Any, api: Any) -> None:
