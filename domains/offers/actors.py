@@ -5,12 +5,17 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from domains.offers.service import processing, retention, search
 from domains.offers.service.publish import INDEX_DOCUMENTS, SEARCH_QUEUE
 from domains.offers.service.syncs import INGEST_QUEUE, PROCESS_SYNC, fail_sync
+from wapsi.clock import now
 from wapsi.db import WriteSession
 from wapsi.queue.jobs import Job
 from wapsi.queue.registry import job
+
+log = structlog.get_logger(__name__)
 
 KEEP_STAGED_HOURS = 24
 
@@ -29,6 +34,15 @@ async def process_sync(job: Job) -> None:
 @job(INDEX_DOCUMENTS, queue=SEARCH_QUEUE, max_attempts=10, lease_s=15)
 async def index_documents(job: Job) -> None:
     await search.index_documents(job, UUID(job.args["merchant_id"]))
+
+
+@job("offers.expire_unseen", every_s=3600)
+async def expire_unseen(job: Job) -> None:
+    async with job.write() as session:
+        expired = await retention.expire_unseen(session, before=now() - retention.UNSEEN_LIMIT)
+        await job.complete(session)
+    if expired:
+        log.info("offers_expired", offers=expired)
 
 
 @job("offers.tidy", every_s=600)
