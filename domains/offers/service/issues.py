@@ -37,10 +37,10 @@ class IssueLog:
             if item.issues:
                 self.add(offset, item, item.issues)
 
-    def add_superseded(self, superseded: Iterable[tuple[int, str]]) -> None:
-        for offset, offer_id in superseded:
+    def add_superseded(self, superseded: Iterable[tuple[int, int, str]]) -> None:
+        for offset, line, offer_id in superseded:
             message = "The same offer_id came again in this sync; the newest was taken. Send each offer once."
-            self._keep("warning", offset, 0, offer_id, DUPLICATE_CODE, "offer_id", message, offer_id)
+            self._keep("warning", offset, line, offer_id, DUPLICATE_CODE, "offer_id", message, offer_id)
 
     def _keep(self, severity: str, *values: object) -> None:
         self.warnings += severity == "warning"

@@ -29,6 +29,7 @@ class NewestItem:
     """The newest item of one offer_id in this sync."""
 
     offset: int
+    line: int
     source_time_us: int
     content_hash: bytes
     delete: bool
@@ -46,8 +47,8 @@ class Survey:
     newest: dict[str, NewestItem] = field(default_factory=dict)
     # Items that came without an offer: the producer could not make one of the row.
     without_offer: int = 0
-    # Offsets of items that lost to a newer one of the same offer_id, with the winner's id.
-    superseded: list[tuple[int, str]] = field(default_factory=list)
+    # (offset, line, offer_id) of items that lost to a newer one of the same offer_id.
+    superseded: list[tuple[int, int, str]] = field(default_factory=list)
     unplaced: set[int] = field(default_factory=set)
     # Ids of unplaced items and of rows without an offer: a bad row still says that the merchant has the offer.
     mentioned: set[str] = field(default_factory=set)
@@ -64,13 +65,13 @@ class Survey:
                 self.unplaced.add(offset)
                 self.mentioned.add(offer.offer_id)
                 continue
-            newcomer = NewestItem(offset, stated_us, content_hash(offer), offer.delete)
+            newcomer = NewestItem(offset, item.line, stated_us, content_hash(offer), offer.delete)
             known = self.newest.get(offer.offer_id)
             if known is not None and known.source_time_us > newcomer.source_time_us:
-                self.superseded.append((offset, offer.offer_id))
+                self.superseded.append((offset, item.line, offer.offer_id))
                 continue
             if known is not None:
-                self.superseded.append((known.offset, offer.offer_id))
+                self.superseded.append((known.offset, known.line, offer.offer_id))
             self.newest[offer.offer_id] = newcomer
 
 

@@ -38,7 +38,7 @@ def stored(item: pb.OfferItem, at: datetime = NOON, *, active: bool = True) -> S
 def test_of_one_offer_the_newest_item_counts(item: Item) -> None:
     survey = survey_of(item("a", at=NOON - HOUR), item("a", at=NOON), item("a", at=NOON - 2 * HOUR))
     assert survey.newest["a"].offset == 1
-    assert sorted(survey.superseded) == [(0, "a"), (2, "a")]
+    assert sorted(survey.superseded) == [(0, 1, "a"), (2, 1, "a")]
 
 
 def test_of_two_items_of_one_time_the_later_counts(item: Item) -> None:

@@ -107,7 +107,7 @@ async def test_repeated_rows_are_counted_and_named(shop: Any, item: Item, admin_
     check_counters(sync)
     assert (await active(admin_sql))["a"] == 2
     [issue] = await shop.issues(sync.sync_id)
-    assert (issue.offset, issue.offer_id, issue.issue.code) == (0, "a", "DUPLICATE_OFFER_ID")
+    assert (issue.offset, issue.line, issue.offer_id, issue.issue.code) == (0, 1, "a", "DUPLICATE_OFFER_ID")
 
 
 async def test_a_bad_row_costs_only_itself(shop: Any, item: Item, admin_sql: Any) -> None:
