@@ -148,7 +148,7 @@ async def _show_issues(sync_id: str, target: str, key: str) -> None:
         )
     console.print(table)
     if len(issues) > _SHOWN_ISSUES:
-        console.print("All of them, as CSV (with the key that pushed the feed):")
+        console.print("More of them, as CSV (with the key that pushed the feed):")
         line = f"curl -s URL/v1/syncs/{sync_id}/issues -H 'Accept: text/csv' -H 'Authorization: Bearer KEY'"
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
