@@ -1,6 +1,7 @@
 """Withdrawals: paid once, whatever happens on the way; never more than there is."""
 
 import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,10 +15,13 @@ from domains.cashback.errors import (
     PayoutNotFound,
     PayoutTooSmall,
 )
+from domains.cashback.service.payout_sending import SILENT_LIMIT
 from domains.cashback.service.payouts import PayoutView
+from domains.cashback.service.providers import ProviderResult, ProviderTimeout
 from domains.customers.service import PayoutMethodNotFound
 from wapsi.queue import outbox
-from wapsi.queue.jobs import run_job
+from wapsi.queue.jobs import Job, run_job
+from wapsi.queue.registry import JOB_KINDS, Handler, job
 from wapsi.security.permissions import OperatorRole
 from wapsi.state import IllegalMove
 
@@ -132,6 +136,54 @@ async def test_sweeper_takes_up_what_a_dead_worker_left(world: Any, shopper: Any
     await world.sql("UPDATE payouts SET updated_at = now() - interval '10 minutes'")
     await world.run_periodic(SWEEP)
     assert await world.payout_state(payout.id) == "unknown"
+
+
+class Silent:
+    """A provider that is down: it never answers, and notes whom it was asked about."""
+
+    name = "sandbox"
+
+    def __init__(self) -> None:
+        self.asked: list[UUID] = []
+
+    async def send(self, key: UUID, amount_minor: int, currency: str, account: str) -> ProviderResult:
+        raise AssertionError("the sweeper must never send")
+
+    async def status(self, key: UUID) -> ProviderResult:
+        self.asked.append(key)
+        raise ProviderTimeout("no answer")
+
+
+async def test_sweeper_gives_a_silent_provider_up_and_begins_with_the_others_next_time(
+    world: Any, shopper: Any, one_kind: Callable[[Handler], str]
+) -> None:
+    method = await world.payout_method(shopper, "0003")
+    open_ids = {(await world.withdraw(shopper, method, 10_000)).id for _ in range(5)}
+    await world.run_jobs(SEND)
+    provider = Silent()
+
+    async def sweep(job: Job) -> None:
+        await service.sweep_payouts(job, provider)
+
+    kind = one_kind(sweep)
+    await world.run_periodic(kind)
+    assert len(provider.asked) == SILENT_LIMIT, "it waited for every one of them"
+    await world.run_periodic(kind)
+    assert set(provider.asked) == open_ids, "the same ones were asked again"
+    assert await world.violations() == []
+
+
+@pytest.fixture
+def one_kind() -> Iterator[Callable[[Handler], str]]:
+    """Registers a kind of job for one test; returns its name."""
+    name = "test.sweep"
+
+    def register(handler: Handler) -> str:
+        job(name)(handler)
+        return name
+
+    yield register
+    JOB_KINDS.pop(name, None)
 
 
 async def test_same_job_twice_pays_once(world: Any, shopper: Any) -> None:
