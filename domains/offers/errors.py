@@ -25,6 +25,12 @@ class SyncRequestInvalid(Invalid):
     reason = "SYNC_REQUEST_INVALID"
 
 
+class NothingToRollBack(PreconditionFailed):
+    """There is no version before the merchant's present one, or what it replaced was not kept."""
+
+    reason = "NOTHING_TO_ROLL_BACK"
+
+
 class RequestIDReused(Invalid):
     reason = "REQUEST_ID_REUSED"
 
@@ -69,3 +75,19 @@ class FileDiffers(Invalid):
     """As IDEMPOTENCY_KEY_REUSED anywhere else: the key stands for one request."""
 
     reason = "IDEMPOTENCY_KEY_REUSED"
+
+
+class FeedSourceNotFound(NotFound):
+    reason = "FEED_SOURCE_NOT_FOUND"
+
+
+class FeedSourceInvalid(Invalid):
+    """Where a feed is to be fetched from, and when, makes no sense; `code` says why a URL was refused."""
+
+    reason = "FEED_SOURCE_INVALID"
+
+
+class FeedSourceIdle(PreconditionFailed):
+    """There is nothing to fetch: the source has no URL, or is switched off."""
+
+    reason = "FEED_SOURCE_IDLE"

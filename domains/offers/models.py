@@ -8,11 +8,14 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Column,
     ForeignKey,
     Identity,
     Index,
     LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
     Text,
     UniqueConstraint,
     text,
@@ -28,6 +31,8 @@ from wapsi.state import StateMachine
 class SyncMode(StrEnum):
     FULL = "full"
     INCREMENTAL = "incremental"
+    # Takes the last publication back. Made by operators, not by producers.
+    ROLLBACK = "rollback"
 
 
 class SyncState(StrEnum):
@@ -69,7 +74,7 @@ class SyncRow(Base):
         UniqueConstraint("merchant_id", "request_id"),
         Index("ix_syncs_merchant_id_id", "merchant_id", "id"),
         CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in SyncState)})", name="state"),
-        CheckConstraint("mode IN ('full', 'incremental')", name="mode"),
+        CheckConstraint("mode IN ('full', 'incremental', 'rollback')", name="mode"),
     )
 
     id: Mapped[PrimaryID]
@@ -106,7 +111,10 @@ class SyncRow(Base):
 
 
 class SyncChunkRow(Base):
-    """A batch of items as it was pushed: a serialised PushOffersRequest, zstd-compressed."""
+    """A batch of items as it was pushed (a serialised PushOffersRequest, zstd-compressed), with an index over them.
+
+    The arrays have one entry an item (see service/chunks.py); a chunk without them cannot be processed.
+    """
 
     __tablename__ = "sync_chunks"
     __table_args__ = (PrimaryKeyConstraint("sync_id", "first_offset"),)
@@ -115,6 +123,10 @@ class SyncChunkRow(Base):
     first_offset: Mapped[int] = mapped_column(BigInteger)
     items: Mapped[int]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+    offer_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    content_hashes: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary), server_default="{}")
+    source_times_us: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
+    kinds: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}")
 
 
 class SyncUploadRow(Base):
@@ -152,9 +164,10 @@ class SyncIssueRow(Base):
 class CatalogueRow(Base):
     """A merchant's published catalogue.
 
-    `version` grows with each publication; `indexed_version` is how far search has followed. Every active offer
-    counts as stated at least at `source_time_floor`: the oldest item of the last FULL sync. That spares a FULL
-    sync of an unchanged feed one UPDATE an offer.
+    `version` grows with each publication that changes something; `indexed_version` is how far search has followed.
+    What `revertible_version` replaced is in offer_revisions. Every active offer counts as stated at least at
+    `source_time_floor`: the oldest item of the last FULL sync. That spares a FULL sync of an unchanged feed one UPDATE
+    an offer.
     """
 
     __tablename__ = "catalogues"
@@ -162,6 +175,7 @@ class CatalogueRow(Base):
     merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     indexed_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    revertible_version: Mapped[int | None] = mapped_column(BigInteger)
     source_time_floor: Mapped[datetime | None]
     last_full_seen_at: Mapped[datetime | None]
     published_at: Mapped[datetime | None]
@@ -169,12 +183,15 @@ class CatalogueRow(Base):
 
 
 class OfferRow(Base):
-    """An offer, or the tombstone of one: withdrawn, with the source's time, so that nothing older brings it back."""
+    """An offer, or the tombstone of one: withdrawn, with the source's time, so that nothing older brings it back.
+
+    Never deleted. Written only by who holds the lock of the merchant's catalogue, whose row has the foreign key.
+    """
 
     __tablename__ = "offers"
     __table_args__ = (
         UniqueConstraint("merchant_id", "offer_id"),
-        Index("ix_offers_merchant_id_catalogue_version", "merchant_id", "catalogue_version"),
+        Index("ix_offers_merchant_id_catalogue_version_id", "merchant_id", "catalogue_version", "id"),
         Index(
             "ix_offers_currency_price_minor_id",
             "currency",
@@ -186,7 +203,7 @@ class OfferRow(Base):
     )
 
     id: Mapped[PrimaryID]
-    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"))
+    merchant_id: Mapped[UUID]
     offer_id: Mapped[str]
     status: Mapped[str]
     source_time: Mapped[datetime]
@@ -234,7 +251,7 @@ class OfferDocumentRow(Base):
     __tablename__ = "offer_documents"
     __table_args__ = (Index("ix_offer_documents_document", "document", postgresql_using="gin"),)
 
-    id: Mapped[UUID] = mapped_column(ForeignKey("offers.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
     document: Mapped[Any] = mapped_column(TSVECTOR)
 
 
@@ -244,9 +261,70 @@ class OfferPriceRow(Base):
     __tablename__ = "offer_prices"
     __table_args__ = (PrimaryKeyConstraint("id", "valid_from"),)
 
-    id: Mapped[UUID] = mapped_column(ForeignKey("offers.id", ondelete="CASCADE"))
+    id: Mapped[UUID]
     valid_from: Mapped[datetime]
     valid_until: Mapped[datetime]
     price_minor: Mapped[int | None] = mapped_column(BigInteger)
     sale_price_minor: Mapped[int | None] = mapped_column(BigInteger)
     currency: Mapped[str | None]
+
+
+# Offers as they were before the publication `replaced_in` changed or withdrew them, kept until the next one that
+# changes anything: what a rollback restores.
+offer_revisions = Table(
+    "offer_revisions",
+    Base.metadata,
+    Column("replaced_in", BigInteger, nullable=False),
+    *(Column(column.name, column.type, nullable=column.nullable) for column in OfferRow.__table__.columns),
+    PrimaryKeyConstraint("merchant_id", "replaced_in", "id"),
+)
+
+
+class FetchOutcome(StrEnum):
+    SYNCED = "synced"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
+class FeedSourceRow(Base):
+    """Where a merchant's feed is fetched from and how often, and after how long without one the merchant is late.
+
+    Without a URL nothing is fetched (the feed is pushed), and the merchant is only watched. The URL may hold a key:
+    `sealed_url` is the whole of it, encrypted, `url` what people may see. `content_sha256` is the file that
+    `last_sync_id` brought; `confirmed_at` is when a fetch last found that published file unchanged.
+    """
+
+    __tablename__ = "feed_sources"
+    __table_args__ = (
+        CheckConstraint("mode IN ('full', 'incremental')", name="mode"),
+        CheckConstraint("every_s BETWEEN 300 AND 2592000", name="every_s"),
+        CheckConstraint("late_after_s BETWEEN 300 AND 7776000", name="late_after_s"),
+        CheckConstraint("(url IS NULL) = (sealed_url IS NULL)", name="sealed_url"),
+        CheckConstraint("url IS NOT NULL OR late_after_s IS NOT NULL", name="purpose"),
+        CheckConstraint("last_outcome IN ('synced', 'unchanged', 'failed')", name="last_outcome"),
+    )
+
+    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
+    url: Mapped[str | None]
+    sealed_url: Mapped[bytes | None] = mapped_column(LargeBinary)
+    mode: Mapped[str]
+    every_s: Mapped[int]
+    late_after_s: Mapped[int | None]
+    options: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    enabled: Mapped[bool]
+    etag: Mapped[str | None]
+    last_modified: Mapped[str | None]
+    content_sha256: Mapped[str | None]
+    last_sync_id: Mapped[UUID | None]
+    next_fetch_at: Mapped[datetime | None]
+    last_fetched_at: Mapped[datetime | None]
+    last_outcome: Mapped[str | None]
+    last_reason: Mapped[str] = mapped_column(server_default="")
+    last_message: Mapped[str] = mapped_column(server_default="")
+    failures: Mapped[int] = mapped_column(server_default="0")
+    confirmed_at: Mapped[datetime | None]
+    watched_since: Mapped[datetime]
+    late_since: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[CreatedAt]
+    updated_by: Mapped[str]

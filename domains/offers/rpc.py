@@ -1,7 +1,7 @@
 """OfferSyncService: translates between the proto and the service."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,16 +14,22 @@ from domains.offers.errors import SyncRequestInvalid
 from domains.offers.validation import ValidationRules, validate_item
 from wapsi.clock import now
 from wapsi.cursors import encode_cursor, id_in_cursor, number_in_cursor
+from wapsi.errors import DomainError
 from wapsi.ids import parse_id
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.rpc.offers.v1 import offer_sync_pb2_grpc as pb_grpc
 from wapsi.rpc.service import RPCService, current_principal
+from wapsi.rpc.streams import grouped
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import Permission
 
-WATCH_INTERVAL_S = 0.3
+# Of the batches of a stream, so many wait to be stored together; then the producer has to wait.
+GROUP_BATCHES = 8
+# A sync that is soon done is soon told; one that takes long is looked at less often.
+WATCH_SHORTEST_S = 0.02
+WATCH_LONGEST_S = 0.5
 _MODES = {pb.SYNC_MODE_FULL: service.SyncMode.FULL, pb.SYNC_MODE_INCREMENTAL: service.SyncMode.INCREMENTAL}
-_MODE_VALUES = {mode.value: value for value, mode in _MODES.items()}
+_MODE_VALUES = {mode.value: value for value, mode in _MODES.items()} | {"rollback": pb.SYNC_MODE_ROLLBACK}
 
 
 class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
@@ -48,19 +54,25 @@ class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
     async def PushOffers(
         self, request_iterator: AsyncIterator[pb.PushOffersRequest], context: Any
     ) -> AsyncIterator[pb.PushOffersResponse]:
-        """A stream that ends without FinishSync, however it ends, publishes nothing."""
+        """A stream that ends without FinishSync, however it ends, publishes nothing.
+
+        What has come in while a transaction was being committed goes into the next one together.
+        """
         position: service.PushPosition | None = None
-        async for batch in request_iterator:
-            sync_id = parse_id(batch.sync_id, "sync_id")
+        async for batches in grouped(request_iterator, most=GROUP_BATCHES):
             if position is None:
                 # The primary: a replica may not have the latest batches yet.
                 async with self._db.write() as session:
+                    sync_id = parse_id(batches[0].sync_id, "sync_id")
                     position = await service.open_push(session, current_principal(), sync_id)
-            elif sync_id != position.sync_id:
-                raise SyncRequestInvalid("A stream pushes to one sync; open another stream for another sync.")
-            async with self._db.write() as session:
-                position = await service.push(session, position, batch)
-            yield pb.PushOffersResponse(committed_offset=position.offset)
+            chunks, fault = await asyncio.to_thread(_chunks, position, batches)
+            if chunks:
+                async with self._db.write() as session:
+                    await service.store_pushed(session, position.sync_id, chunks)
+            if fault is None or chunks:
+                yield pb.PushOffersResponse(committed_offset=position.offset)
+            if fault is not None:
+                raise fault
 
     async def FinishSync(self, request: pb.FinishSyncRequest, context: Any) -> pb.FinishSyncResponse:
         async with self._db.write() as session:
@@ -84,6 +96,7 @@ class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
     async def WatchSync(self, request: pb.WatchSyncRequest, context: Any) -> AsyncIterator[pb.WatchSyncResponse]:
         sync_id = parse_id(request.sync_id, "sync_id")
         last: service.SyncView | None = None
+        pause_s = WATCH_SHORTEST_S
         while True:
             sync = await self._get(sync_id)
             if sync != last:
@@ -91,7 +104,8 @@ class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
                 last = sync
             if sync.settled:
                 return
-            await asyncio.sleep(WATCH_INTERVAL_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(WATCH_LONGEST_S, pause_s * 1.2)
 
     async def _get(self, sync_id: UUID) -> service.SyncView:
         # The primary: producers resume from what it says.
@@ -128,6 +142,24 @@ class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
         async with self._db.read() as session:
             merchant = await service.allowed_merchant(session, current_principal(), request.merchant)
         return await asyncio.to_thread(_validate, merchant, request)
+
+
+def _chunks(
+    position: service.PushPosition, batches: Sequence[pb.PushOffersRequest]
+) -> tuple[list[service.Chunk], DomainError | None]:
+    """What is to be stored, up to the first batch that is wrong, and what is wrong with that one."""
+    chunks: list[service.Chunk] = []
+    try:
+        for batch in batches:
+            if parse_id(batch.sync_id, "sync_id") != position.sync_id:
+                raise SyncRequestInvalid("A stream pushes to one sync; open another stream for another sync.")
+            chunk = service.next_chunk(position, batch)
+            if chunk is not None:
+                chunks.append(chunk)
+                position.move(chunk)
+    except DomainError as fault:
+        return chunks, fault
+    return chunks, None
 
 
 def _validate(merchant: merchants.MerchantRef, request: pb.ValidateOffersRequest) -> pb.ValidateOffersResponse:

@@ -11,7 +11,9 @@ from domains.offers.service.catalogue import (
     price_history,
     show_offer,
 )
+from domains.offers.service.chunks import Chunk
 from domains.offers.service.issues import list_issues
+from domains.offers.service.rollback import start_rollback
 from domains.offers.service.search import search_is_current
 from domains.offers.service.syncs import (
     MAX_BATCH_ITEMS,
@@ -24,15 +26,16 @@ from domains.offers.service.syncs import (
     finish_sync,
     get_sync,
     list_syncs,
+    next_chunk,
     open_push,
-    push,
-    queue_upload,
     start_sync,
+    store_pushed,
 )
 from domains.offers.service.views import OfferRef, OfferView, PricePoint, SyncCounters, SyncIssueView, SyncView
 
 __all__ = [
     "MAX_BATCH_ITEMS",
+    "Chunk",
     "Listing",
     "NewSync",
     "OfferFilter",
@@ -56,11 +59,12 @@ __all__ = [
     "list_issues",
     "list_offers",
     "list_syncs",
+    "next_chunk",
     "open_push",
     "price_history",
-    "push",
-    "queue_upload",
     "search_is_current",
     "show_offer",
+    "start_rollback",
     "start_sync",
+    "store_pushed",
 ]

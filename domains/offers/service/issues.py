@@ -1,6 +1,6 @@
 """What was wrong with the rows of a sync: collected while it is processed, stored with its result."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from uuid import UUID
 
 from sqlalchemy import select
@@ -31,16 +31,9 @@ class IssueLog:
             severity = SEVERITIES.get(issue.severity, "error")
             self._keep(severity, offset, item.line, offer_id, issue.code, issue.field, issue.message, issue.value)
 
-    def add_from_producer(self, first_offset: int, items: Sequence[pb.OfferItem]) -> None:
-        """What the producer had to say about rows when it read the feed."""
-        for offset, item in enumerate(items, first_offset):
-            if item.issues:
-                self.add(offset, item, item.issues)
-
-    def add_superseded(self, superseded: Iterable[tuple[int, int, str]]) -> None:
-        for offset, line, offer_id in superseded:
-            message = "The same offer_id came again in this sync; the newest was taken. Send each offer once."
-            self._keep("warning", offset, line, offer_id, DUPLICATE_CODE, "offer_id", message, offer_id)
+    def add_superseded(self, offset: int, line: int, offer_id: str) -> None:
+        message = "The same offer_id came again in this sync; the newest was taken. Send each offer once."
+        self._keep("warning", offset, line, offer_id, DUPLICATE_CODE, "offer_id", message, offer_id)
 
     def _keep(self, severity: str, *values: object) -> None:
         self.warnings += severity == "warning"

@@ -1,33 +1,32 @@
-"""Turning a queued sync into a published catalogue: survey, plan, and one transaction that does it all.
+"""Turning a queued sync into a published catalogue: compared, prepared and written in one transaction that does it all.
 
-The sync is visible as a whole or not at all, and an attempt that dies leaves nothing behind: what it had in mind is
-planned anew by the next one, from the chunks that are durable.
+The sync is visible as a whole or not at all, and an attempt that dies leaves nothing behind: the next one begins anew,
+from the chunks that are durable.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import structlog
-import zstandard
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 
 from domains.merchants import service as merchants
-from domains.offers.models import SYNC_STATES, SyncChunkRow, SyncMode, SyncRow, SyncState
-from domains.offers.service import publish, upload
+from domains.offers.models import SYNC_STATES, OfferRow, OfferStatus, SyncMode, SyncRow, SyncState
+from domains.offers.service import publish, rollback, upload
 from domains.offers.service.issues import IssueLog
-from domains.offers.service.plan import Plan, StoredOffer, Survey, make_plan, new_floor, to_microseconds
+from domains.offers.service.plan import Action, Plan, PlanRules, make_plan, shrinks_too_much, to_microseconds
+from domains.offers.service.prepare import Preparation
+from domains.offers.service.stages import stage
 from domains.offers.validation import FUTURE_TOLERANCE, ValidationRules
 from wapsi.clock import now
 from wapsi.db import Database, WriteSession
-from wapsi.queue.jobs import Job
-from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+from wapsi.queue.jobs import Job, Permanent
 
 log = structlog.get_logger(__name__)
 
-Chunk = tuple[int, list[pb.OfferItem]]
+_PROGRESS_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,70 +35,87 @@ class SyncTask:
 
     sync_id: UUID
     merchant: merchants.MerchantRef
-    full: bool
+    mode: SyncMode
     as_of_us: int
     approved: bool
     items: int
 
+    @property
+    def full(self) -> bool:
+        return self.mode is SyncMode.FULL
+
 
 async def process_sync(job: Job, sync_id: UUID) -> None:
     """One attempt. Ends the job in the transaction that publishes, quarantines or skips."""
-    db = job.runtime.db
-    if await _begin(job, sync_id) is None:
+    if not await _begin(job, sync_id):
         return
-    if not await upload.parse_pending(job, sync_id):
-        return
-    task = await _load(db, sync_id)
-    # One moment for survey and validation: what the one sets aside as too late, the other must refuse.
-    moment = now()
-    survey = Survey(latest_us=to_microseconds(moment + FUTURE_TOLERANCE))
-    issues = IssueLog(sync_id)
-    async for first_offset, items in read_chunks(db, sync_id):
-        await asyncio.to_thread(survey.add, first_offset, items)
-        issues.add_from_producer(first_offset, items)
-        await _progress(db, sync_id, first_offset + len(items))
-    issues.add_superseded(survey.superseded)
+    with stage("parse"):
+        if not await upload.parse_pending(job, sync_id):
+            return
+    task = await _load(job.runtime.db, sync_id)
     async with job.write() as session:
         await session.execute(text("SET LOCAL statement_timeout = '15min'"))
         # Another sync of the merchant may be publishing: waiting for it is no failure.
         await session.execute(text("SET LOCAL lock_timeout = '10min'"))
         catalogue = await publish.lock_catalogue(session, task.merchant.id)
-        stored = await publish.stored_offers(session, task.merchant.id)
-        plan = await asyncio.to_thread(_plan, task, survey, stored, catalogue)
-        rules = ValidationRules(
-            default_currency=task.merchant.currency,
-            allowed_landing_hosts=task.merchant.allowed_landing_hosts,
-            now=moment,
-        )
-        publication = publish.Publication(session, task.merchant.id, catalogue.version + 1, rules, issues)
-        await publication.reject(read_chunks(db, sync_id, wanted=survey.unplaced), survey.unplaced)
-        doubt = None if task.approved else _doubt(task, survey, plan, job.runtime.settings.sync_shrink_limit_percent)
-        if doubt is not None:
-            await _quarantine(publication, task, survey, plan, doubt)
+        if task.mode is SyncMode.ROLLBACK:
+            words = await rollback.take_back(session, task.sync_id, task.merchant.id, catalogue)
+            version = catalogue.version + 1
+            issues = IssueLog(sync_id)
+            await _conclude(session, task, issues, state=SyncState.SUCCEEDED, catalogue_version=version, message=words)
         else:
-            await _publish(publication, db, task, catalogue, survey, plan)
-        await job.complete(session)
+            await _merge(job, session, task, catalogue)
+        with stage("publish"):
+            await job.complete(session)
 
 
-def _plan(
-    task: SyncTask, survey: Survey, stored: Mapping[str, StoredOffer], catalogue: publish.LockedCatalogue
-) -> Plan:
-    return make_plan(survey, stored, floor_us=catalogue.floor_us, full=task.full, as_of_us=task.as_of_us)
+async def _merge(job: Job, session: WriteSession, task: SyncTask, catalogue: publish.LockedCatalogue) -> None:
+    # One moment for plan and validation: what the one sets aside as too late, the other must refuse.
+    moment = now()
+    rules = PlanRules(
+        full=task.full,
+        latest_us=to_microseconds(moment + FUTURE_TOLERANCE),
+        floor_us=catalogue.floor_us,
+        as_of_us=task.as_of_us,
+    )
+    with stage("plan"):
+        plan = await make_plan(session, task.sync_id, task.merchant.id, rules)
+    if plan.items != task.items:
+        # Chunks that another release stored, without an index.
+        raise Permanent(f"{plan.items} of {task.items} items can be processed.")
+    settings = job.runtime.settings
+    doubt = None if task.approved else await _doubt(session, task, plan, settings.sync_shrink_limit_percent)
+    issues = IssueLog(task.sync_id)
+    validation = ValidationRules(
+        default_currency=task.merchant.currency,
+        allowed_landing_hosts=task.merchant.allowed_landing_hosts,
+        now=moment,
+    )
+    preparation = Preparation(validation, issues, candidates=doubt is None)
+    publication = publish.Publication(session, task.sync_id, task.merchant.id, catalogue.version + 1)
+    with stage("merge"):
+        await publication.write_chunks(plan, preparation, _Progress(job.runtime.db, task.sync_id).report)
+        if doubt is None:
+            await publication.write_rest(plan, as_of_us=task.as_of_us)
+    if doubt is not None:
+        await _quarantine(session, task, issues, plan, publication.rejected, doubt)
+    else:
+        await _publish(publication, session, task, issues, plan, catalogue)
 
 
-async def _begin(job: Job, sync_id: UUID) -> SyncRow | None:
+async def _begin(job: Job, sync_id: UUID) -> bool:
     async with job.write() as session:
         row = await session.get_locked(SyncRow, sync_id)
         if row is None or row.state not in (SyncState.QUEUED, SyncState.PROCESSING):
             # Cancelled meanwhile, or done by an attempt that could not say so any more.
             await job.complete(session)
-            return None
+            return False
         if row.state == SyncState.QUEUED:
             row.state = SYNC_STATES.check(SyncState.QUEUED, SyncState.PROCESSING)
             row.started_at = now()
         row.processed = 0
         await session.flush()
-        return row
+        return True
 
 
 async def _load(db: Database, sync_id: UUID) -> SyncTask:
@@ -109,116 +125,103 @@ async def _load(db: Database, sync_id: UUID) -> SyncTask:
         return SyncTask(
             sync_id=sync_id,
             merchant=await merchants.get_merchant_by_id(session, row.merchant_id),
-            full=row.mode == SyncMode.FULL,
+            mode=SyncMode(row.mode),
             as_of_us=to_microseconds(row.as_of),
             approved=row.approved_by is not None,
             items=row.committed_offset,
         )
 
 
-async def read_chunks(db: Database, sync_id: UUID, *, wanted: set[int] | None = None) -> AsyncIterator[Chunk]:
-    """(first offset, items) in order; with `wanted`, only chunks that hold one of these offsets.
+class _Progress:
+    """Shows how far the processing is, outside its transaction and not too often."""
 
-    A transaction a chunk: the reader may take its time between them. The primary, not a replica, which may be behind.
-    """
-    async with db.write() as session:
-        statement = (
-            select(SyncChunkRow.first_offset, SyncChunkRow.items)
-            .where(SyncChunkRow.sync_id == sync_id)
-            .order_by(SyncChunkRow.first_offset)
-        )
-        spans = [(row.first_offset, row.items) for row in await session.execute(statement)]
-    for first_offset, count in spans:
-        if wanted is not None and wanted.isdisjoint(range(first_offset, first_offset + count)):
-            continue
-        async with db.write() as session:
-            payload = await session.scalar(
-                select(SyncChunkRow.payload).where(
-                    SyncChunkRow.sync_id == sync_id, SyncChunkRow.first_offset == first_offset
-                )
+    def __init__(self, db: Database, sync_id: UUID) -> None:
+        self._db = db
+        self._sync_id = sync_id
+        self._shown_at_s = time.monotonic()
+
+    async def report(self, processed: int) -> None:
+        if time.monotonic() - self._shown_at_s < _PROGRESS_EVERY_S:
+            return
+        async with self._db.write() as session:
+            await session.execute(
+                update(SyncRow)
+                .where(SyncRow.id == self._sync_id, SyncRow.state == SyncState.PROCESSING)
+                .values(processed=processed)
             )
-        assert payload is not None
-        yield first_offset, await asyncio.to_thread(_decode, payload)
-
-
-def _decode(payload: bytes) -> list[pb.OfferItem]:
-    return list(pb.PushOffersRequest.FromString(zstandard.decompress(payload)).items)
-
-
-async def _progress(db: Database, sync_id: UUID, processed: int) -> None:
-    async with db.write() as session:
-        await session.execute(
-            update(SyncRow)
-            .where(SyncRow.id == sync_id, SyncRow.state == SyncState.PROCESSING)
-            .values(processed=processed)
-        )
+        self._shown_at_s = time.monotonic()
 
 
 async def _publish(
     publication: publish.Publication,
-    db: Database,
+    session: WriteSession,
     task: SyncTask,
-    catalogue: publish.LockedCatalogue,
-    survey: Survey,
+    issues: IssueLog,
     plan: Plan,
+    catalogue: publish.LockedCatalogue,
 ) -> None:
-    created = await publication.create(read_chunks(db, task.sync_id, wanted=plan.create), plan.create)
-    updated = await publication.update(read_chunks(db, task.sync_id, wanted=plan.update), plan.update)
-    await publication.withdraw(plan.withdraw)
-    await publication.entomb(plan.entomb)
-    await publication.withdraw_unseen(plan.withdraw_unseen, task.as_of_us)
-    await publication.touch(plan.touch)
-    floor_us = max(catalogue.floor_us, new_floor(survey)) if task.full else catalogue.floor_us
-    await publication.finish(floor_us=floor_us, full=task.full)
-    rejected = survey.without_offer + publication.rejected
+    changed = publication.changed_anything(plan)
+    floor_us = max(catalogue.floor_us, plan.oldest_us) if task.full else catalogue.floor_us
+    await publication.finish(
+        floor_us=floor_us, full=task.full, changed=changed, stated_us=plan.newest_us or task.as_of_us
+    )
+    rejected = publication.rejected
     await _conclude(
-        publication.session,
+        session,
         task,
-        publication.issues,
+        issues,
         state=SyncState.PARTIAL if rejected else SyncState.SUCCEEDED,
-        catalogue_version=publication.version,
+        catalogue_version=publication.version if changed else catalogue.version,
         processed=task.items,
-        created=created,
-        updated=updated,
-        unchanged=plan.unchanged,
-        withdrawn_by_item=len(plan.withdraw) + len(plan.entomb),
-        stale=plan.stale,
-        duplicates=len(survey.superseded),
+        created=publication.created,
+        updated=publication.updated,
+        unchanged=plan.count(Action.UNCHANGED),
+        withdrawn_by_item=publication.withdrawn_by_item,
+        stale=plan.count(Action.STALE),
+        duplicates=plan.count(Action.DUPLICATE),
         rejected=rejected,
-        withdrawn_unseen=len(plan.withdraw_unseen),
+        withdrawn_unseen=plan.unseen,
         reason="ROWS_REJECTED" if rejected else "",
         message=f"{rejected} of {task.items} rows were rejected; see the issues." if rejected else "",
     )
-    log.info("sync_published", sync_id=str(task.sync_id), merchant=task.merchant.slug, created=created, updated=updated)
+    log.info(
+        "sync_published",
+        sync_id=str(task.sync_id),
+        merchant=task.merchant.slug,
+        created=publication.created,
+        updated=publication.updated,
+        unseen=plan.unseen,
+    )
 
 
-def _doubt(task: SyncTask, survey: Survey, plan: Plan, limit_percent: int) -> tuple[str, str] | None:
+async def _doubt(session: WriteSession, task: SyncTask, plan: Plan, limit_percent: int) -> tuple[str, str] | None:
     """Why a FULL sync should be looked at before it withdraws offers: (reason, in words)."""
-    unseen = len(plan.withdraw_unseen)
-    if not task.full or not unseen:
+    if not plan.unseen:
         return None
-    if not survey.newest:
-        words = f"None of its {task.items} rows could be used, and it would withdraw all {unseen} offers."
+    if not plan.oldest_us:
+        words = f"None of its {task.items} rows could be used, and it would withdraw all {plan.unseen} offers."
         return "NOTHING_USABLE", words
-    if plan.shrinks_too_much(limit_percent):
-        words = f"It would withdraw {unseen} of {plan.active_before} offers, more than {limit_percent} %."
-        return "SHRINK_GUARD", words
+    active = await session.scalar(
+        select(func.count()).where(OfferRow.merchant_id == task.merchant.id, OfferRow.status == OfferStatus.ACTIVE)
+    )
+    if shrinks_too_much(plan.unseen, active or 0, limit_percent):
+        return "SHRINK_GUARD", f"It would withdraw {plan.unseen} of {active} offers, more than {limit_percent} %."
     return None
 
 
 async def _quarantine(
-    publication: publish.Publication, task: SyncTask, survey: Survey, plan: Plan, doubt: tuple[str, str]
+    session: WriteSession, task: SyncTask, issues: IssueLog, plan: Plan, rejected: int, doubt: tuple[str, str]
 ) -> None:
     reason, words = doubt
     await _conclude(
-        publication.session,
+        session,
         task,
-        publication.issues,
+        issues,
         state=SyncState.QUARANTINED,
         processed=task.items,
-        duplicates=len(survey.superseded),
-        rejected=survey.without_offer + publication.rejected,
-        withdrawn_unseen=len(plan.withdraw_unseen),
+        duplicates=plan.count(Action.DUPLICATE),
+        rejected=rejected,
+        withdrawn_unseen=plan.unseen,
         reason=reason,
         message=(
             f"{words} Nothing was changed. An operator approves it (POST /v1/syncs/{task.sync_id}:approve) if the feed "

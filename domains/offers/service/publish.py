@@ -1,232 +1,165 @@
 """Writing a plan into a merchant's catalogue, in bulk, inside one transaction that holds the catalogue's lock."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import text
 
-from domains.offers.service.issues import IssueLog
-from domains.offers.service.plan import StoredOffer, from_microseconds, to_microseconds
-from domains.offers.validation import ValidatedOffer, ValidationRules, content_hash, validate_item
+from domains.offers.models import OfferRow
+from domains.offers.service.plan import Plan, from_microseconds, to_microseconds
+from domains.offers.service.prepare import CONTENT_COLUMNS, STATED_COLUMNS, ChunkRead, Preparation, Prepared
 from wapsi.clock import now
 from wapsi.db import WriteSession
-from wapsi.ids import new_id
 from wapsi.queue import outbox
-from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
 INDEX_DOCUMENTS = "offers.index_documents"
 SEARCH_QUEUE = "search"
 
-# Columns that a feed states, in the order in which they are copied.
-CONTENT_COLUMNS = (
-    "kind",
-    "title",
-    "description",
-    "link",
-    "image_link",
-    "additional_image_links",
-    "price_minor",
-    "currency",
-    "sale_price_minor",
-    "sale_starts_at",
-    "sale_ends_at",
-    "availability",
-    "expires_at",
-    "gtins",
-    "mpn",
-    "brand",
-    "item_group_id",
-    "google_product_category",
-    "product_types",
-    "condition",
-    "color",
-    "size",
-    "gender",
-    "age_group",
-    "adult",
-    "rate_category",
-    "cashback_eligible",
-    "custom_attributes",
-    "coupon_code",
-    "starts_at",
-    "ends_at",
-)
-_STATED_COLUMNS = ("offer_id", "source_time", "content_hash", *CONTENT_COLUMNS)
-_INSERT_COLUMNS = (
-    "id",
-    "merchant_id",
-    "status",
-    "catalogue_version",
-    "first_seen_at",
-    "last_seen_at",
-    "price_since",
-    *_STATED_COLUMNS,
-)
-Chunks = AsyncIterable[tuple[int, Sequence[pb.OfferItem]]]
+_OWN_COLUMNS = ("merchant_id", "status", "catalogue_version", "first_seen_at", "last_seen_at", "price_since")
+_INSERT_COLUMNS = (*_OWN_COLUMNS, *STATED_COLUMNS)
+OFFER_COLUMNS = tuple(column.name for column in OfferRow.__table__.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class LockedCatalogue:
-    """`floor_us`: every active offer counts as stated at least then; 0 before the first FULL sync."""
+    """`floor_us`: every active offer counts as stated at least then (microseconds since 1970; 0: never)."""
 
     version: int
+    revertible_version: int | None
     floor_us: int
 
 
 async def lock_catalogue(session: WriteSession, merchant_id: UUID) -> LockedCatalogue:
-    """Until the transaction ends nobody else publishes for this merchant."""
+    """Publications of one merchant go one after the other; this is where they wait."""
     await session.execute(
         text("INSERT INTO catalogues (merchant_id) VALUES (:id) ON CONFLICT DO NOTHING"), {"id": merchant_id}
     )
     row = (
         await session.execute(
-            text("SELECT version, source_time_floor FROM catalogues WHERE merchant_id = :id FOR UPDATE"),
+            text(
+                "SELECT version, revertible_version, source_time_floor FROM catalogues"
+                " WHERE merchant_id = :id FOR UPDATE"
+            ),
             {"id": merchant_id},
         )
     ).one()
     floor = row.source_time_floor
-    return LockedCatalogue(row.version, to_microseconds(floor) if floor is not None else 0)
-
-
-async def stored_offers(session: WriteSession, merchant_id: UUID) -> dict[str, StoredOffer]:
-    """Hash, time and status of every offer of the merchant, tombstones too."""
-    driver = await session.driver()
-    records = await driver.fetch(
-        "SELECT offer_id, content_hash, (extract(epoch FROM source_time) * 1000000)::int8 AS source_time_us,"
-        " status = 'active' AS active FROM offers WHERE merchant_id = $1",
-        merchant_id,
-    )
-    return {
-        record["offer_id"]: StoredOffer(record["content_hash"], record["source_time_us"], record["active"])
-        for record in records
-    }
+    return LockedCatalogue(row.version, row.revertible_version, to_microseconds(floor) if floor is not None else 0)
 
 
 class Publication:
-    """The writes of one publication. Rows that fail validation are rejected, logged, and cost only themselves."""
+    """The writes of one publication: `write_chunks`, then `write_rest`, then `finish`."""
 
-    def __init__(
-        self, session: WriteSession, merchant_id: UUID, version: int, rules: ValidationRules, issues: IssueLog
-    ) -> None:
-        self.session = session
+    def __init__(self, session: WriteSession, sync_id: UUID, merchant_id: UUID, version: int) -> None:
+        self._session = session
+        self._sync_id = sync_id
         self._merchant_id = merchant_id
-        self.version = version
-        self._rules = rules
-        self.issues = issues
         self._now = now()
-        self.rejected = 0
+        self._own = (merchant_id, "active", version, self._now, self._now, self._now)
+        self.version = version
+        self.created = self.updated = self.rejected = self.withdrawn_by_item = 0
 
-    async def _validated(self, chunks: Chunks, wanted: set[int]) -> AsyncIterator[tuple[Any, ...]]:
-        """Records of _STATED_COLUMNS for the wanted items that are valid."""
-        async for first_offset, items in chunks:
-            for offset, item in enumerate(items, first_offset):
-                if offset not in wanted:
-                    continue
-                offer, problems = validate_item(item, self._rules)
-                if problems:
-                    self.issues.add(offset, item, problems)
-                if offer is None:
-                    self.rejected += 1
-                    continue
-                yield _record(item, offer)
+    async def write_chunks(
+        self, plan: Plan, preparation: Preparation, on_progress: Callable[[int], Awaitable[None]]
+    ) -> None:
+        """Postgres takes the rows of one chunk while a thread prepares the next."""
+        ready: Prepared | None = None
+        for first_offset in plan.chunks_with_work():
+            chunk = await self._read(first_offset, plan.actions[first_offset])
+            _, ready = await asyncio.gather(
+                self._write(ready, on_progress), asyncio.to_thread(preparation.prepare, chunk)
+            )
+        await self._write(ready, on_progress)
 
-    async def reject(self, chunks: Chunks, unplaced: set[int]) -> None:
-        """Items that could not be compared: validation says why."""
-        if not unplaced:
-            return
-        async for _record_that_is_valid in self._validated(chunks, unplaced):
-            raise AssertionError("an item without an id or a usable time passed validation")
-
-    async def create(self, chunks: Chunks, wanted: set[int]) -> int:
-        """COPY straight into the table: the catalogue is locked, so nobody else can have made them."""
-        if not wanted:
-            return 0
-        before = self.rejected
-        own = (self._merchant_id, "active", self.version, self._now, self._now, self._now)
-        driver = await self.session.driver()
-
-        async def records() -> AsyncIterator[tuple[Any, ...]]:
-            async for stated in self._validated(chunks, wanted):
-                yield (new_id(), *own, *stated)
-
-        await driver.copy_records_to_table("offers", records=records(), columns=_INSERT_COLUMNS)
-        return len(wanted) - (self.rejected - before)
-
-    async def update(self, chunks: Chunks, wanted: set[int]) -> int:
-        """COPY into a temporary table, keep the prices that end, then one UPDATE."""
-        if not wanted:
-            return 0
-        before = self.rejected
-        driver = await self.session.driver()
-        columns = ", ".join(_STATED_COLUMNS)
-        await driver.execute(
-            f"CREATE TEMP TABLE changed_offers ON COMMIT DROP AS SELECT {columns} FROM offers WITH NO DATA"  # noqa: S608  # constants
+    async def _read(self, first_offset: int, actions: str) -> ChunkRead:
+        driver = await self._session.driver()
+        row = await driver.fetchrow(_READ_CHUNK, self._sync_id, first_offset)
+        return ChunkRead(
+            first_offset=first_offset,
+            payload=row["payload"],
+            offer_ids=row["offer_ids"],
+            content_hashes=row["content_hashes"],
+            source_times_us=row["source_times_us"],
+            actions=actions,
         )
-        await driver.copy_records_to_table(
-            "changed_offers", records=self._validated(chunks, wanted), columns=_STATED_COLUMNS
-        )
-        await driver.execute(_KEEP_OLD_PRICES, self._merchant_id, self._now)
-        await driver.execute(_UPDATE_CHANGED, self._merchant_id, self.version, self._now)
-        return len(wanted) - (self.rejected - before)
 
-    async def withdraw(self, offers: Mapping[str, int]) -> None:
-        """Explicit deletions. {offer_id: microseconds}"""
-        if offers:
-            driver = await self.session.driver()
-            times = [from_microseconds(value) for value in offers.values()]
-            await driver.execute(_WITHDRAW, self._merchant_id, self.version, list(offers), times)
-
-    async def withdraw_unseen(self, offer_ids: Sequence[str], as_of_us: int) -> None:
-        await self.withdraw(dict.fromkeys(offer_ids, as_of_us))
-
-    async def touch(self, offers: Mapping[str, int]) -> None:
-        """Moves the source time of unchanged offers. {offer_id: microseconds}"""
-        if offers:
-            driver = await self.session.driver()
-            times = [from_microseconds(value) for value in offers.values()]
-            await driver.execute(_TOUCH, self._merchant_id, self._now, list(offers), times)
-
-    async def entomb(self, offers: Mapping[str, int]) -> None:
-        """Tombstones of offers that we never had: an older message about them must not bring them in."""
-        if not offers:
+    async def _write(self, ready: Prepared | None, on_progress: Callable[[int], Awaitable[None]]) -> None:
+        if ready is None:
             return
-        driver = await self.session.driver()
-        own = (self._merchant_id, "withdrawn", self.version, self._now, self._now, self._now)
-        records = [
-            (new_id(), *own, offer_id, from_microseconds(time_us), b"", *_EMPTY_CONTENT)
-            for offer_id, time_us in offers.items()
-        ]
-        await driver.copy_records_to_table("offers", records=records, columns=_INSERT_COLUMNS)
+        driver = await self._session.driver()
+        if ready.creates:
+            # Straight into the table: the catalogue is locked, so nobody else can have made them.
+            own = self._own
+            await driver.copy_records_to_table(
+                "offers", records=[own + row for row in ready.creates], columns=_INSERT_COLUMNS
+            )
+        if ready.updates:
+            if not self.updated:
+                await driver.execute(_CREATE_CHANGED)
+            await driver.copy_records_to_table("changed_offers", records=ready.updates, columns=STATED_COLUMNS)
+        if ready.withdraw:
+            offer_ids, times = _columns(ready.withdraw)
+            await driver.execute(_KEEP_WITHDRAWN, self._merchant_id, self.version, offer_ids)
+            await driver.execute(_WITHDRAW, self._merchant_id, self.version, offer_ids, times)
+        if ready.entomb:
+            own = (self._merchant_id, "withdrawn", *self._own[2:])
+            records = [
+                (*own, offer_id, from_microseconds(time_us), b"", *_EMPTY_CONTENT)
+                for offer_id, time_us in ready.entomb.items()
+            ]
+            await driver.copy_records_to_table("offers", records=records, columns=_INSERT_COLUMNS)
+        self.created += len(ready.creates)
+        self.updated += len(ready.updates)
+        self.rejected += ready.rejected
+        self.withdrawn_by_item += len(ready.withdraw) + len(ready.entomb)
+        await on_progress(ready.end_offset)
 
-    async def finish(self, *, floor_us: int, full: bool) -> None:
-        """Moves the catalogue on, and asks search to follow."""
-        await self.session.execute(
-            text(
-                "UPDATE catalogues SET version = :version, published_at = now(), source_time_floor = :floor,"
-                " last_full_seen_at = CASE WHEN :full THEN now() ELSE last_full_seen_at END WHERE merchant_id = :id"
-            ),
+    async def write_rest(self, plan: Plan, *, as_of_us: int) -> None:
+        """What is done at once for the whole feed: changes, withdrawals, times. Rows are kept as they were before."""
+        driver = await self._session.driver()
+        if self.updated:
+            await driver.execute(_KEEP_CHANGED, self._merchant_id, self.version)
+            await driver.execute(_KEEP_OLD_PRICES, self._merchant_id, self._now)
+            await driver.execute(_UPDATE_CHANGED, self._merchant_id, self.version, self._now)
+        if plan.unseen:
+            await driver.execute(_KEEP_UNSEEN, self.version)
+            await driver.execute(_WITHDRAW_UNSEEN, self.version, from_microseconds(as_of_us))
+        if plan.touched:
+            await driver.execute(_TOUCH, self._now)
+
+    def changed_anything(self, plan: Plan) -> bool:
+        return bool(self.created or self.updated or self.withdrawn_by_item or plan.unseen)
+
+    async def finish(self, *, floor_us: int, full: bool, changed: bool, stated_us: int) -> None:
+        """Moves the catalogue on. Only a publication that changed something is a new version, and search follows it.
+
+        `stated_us`: when the newest of what was written was stated, microseconds since 1970.
+        """
+        await self._session.execute(
+            _MOVE_ON,
             {
                 "version": self.version,
+                "changed": changed,
                 "floor": from_microseconds(floor_us) if floor_us else None,
                 "full": full,
                 "id": self._merchant_id,
             },
         )
-        await outbox.enqueue(self.session, INDEX_DOCUMENTS, {"merchant_id": str(self._merchant_id)}, queue=SEARCH_QUEUE)
+        if not changed:
+            return
+        driver = await self._session.driver()
+        await driver.execute(_FORGET_REVISIONS, self._merchant_id, self.version)
+        args: dict[str, str | int] = {"merchant_id": str(self._merchant_id), "stated_us": stated_us}
+        await outbox.enqueue(self._session, INDEX_DOCUMENTS, args, queue=SEARCH_QUEUE)
 
 
-def _record(item: pb.OfferItem, offer: ValidatedOffer) -> tuple[Any, ...]:
-    stated_at = item.source_time.ToDatetime(tzinfo=UTC)
-    content = [getattr(offer, column) for column in CONTENT_COLUMNS]
-    content[_ATTRIBUTES] = orjson.dumps(content[_ATTRIBUTES]).decode()
-    return (offer.offer_id, stated_at, content_hash(item.offer), *content)
+def _columns(offers: Mapping[str, int]) -> tuple[list[str], list[Any]]:
+    return list(offers), [from_microseconds(value) for value in offers.values()]
 
 
-_ATTRIBUTES = CONTENT_COLUMNS.index("custom_attributes")
 _EMPTY_BY_COLUMN: dict[str, Any] = {
     "additional_image_links": (),
     "gtins": (),
@@ -241,18 +174,36 @@ _EMPTY_BY_COLUMN: dict[str, Any] = {
 }
 _EMPTY_CONTENT = tuple(_EMPTY_BY_COLUMN.get(column, "") for column in CONTENT_COLUMNS)
 
+_READ_CHUNK = (
+    "SELECT payload, offer_ids, content_hashes, source_times_us FROM sync_chunks"
+    " WHERE sync_id = $1 AND first_offset = $2"
+)
+_CREATE_CHANGED = (
+    f"CREATE TEMP TABLE changed_offers ON COMMIT DROP AS SELECT {', '.join(STATED_COLUMNS)} FROM offers WITH NO DATA"  # noqa: S608  # constants
+)
+_REVISION = f"INSERT INTO offer_revisions (replaced_in, {', '.join(OFFER_COLUMNS)}) SELECT "
+_REVISED = ", ".join(f"o.{column}" for column in OFFER_COLUMNS)
+_KEEP_CHANGED = (
+    f"{_REVISION} $2, {_REVISED} FROM offers o JOIN changed_offers c ON c.offer_id = o.offer_id"
+    " WHERE o.merchant_id = $1"
+)
+_KEEP_WITHDRAWN = f"{_REVISION} $2, {_REVISED} FROM offers o WHERE o.merchant_id = $1 AND o.offer_id = ANY($3)"
+_KEEP_UNSEEN = f"{_REVISION} $1, {_REVISED} FROM offers o JOIN sync_unseen u ON u.id = o.id"
+_FORGET_REVISIONS = "DELETE FROM offer_revisions WHERE merchant_id = $1 AND replaced_in < $2"
+PRICE_DIFFERS = (
+    "(o.price_minor, o.sale_price_minor, o.currency) IS DISTINCT FROM (c.price_minor, c.sale_price_minor, c.currency)"
+)
+# A tombstone of an offer that we never had has no price that could end.
 _KEEP_OLD_PRICES = (
-    "INSERT INTO offer_prices (id, valid_from, valid_until, price_minor, sale_price_minor, currency)"
+    "INSERT INTO offer_prices (id, valid_from, valid_until, price_minor, sale_price_minor, currency)"  # noqa: S608  # constants
     " SELECT o.id, o.price_since, $2, o.price_minor, o.sale_price_minor, o.currency"
-    " FROM offers o JOIN changed_offers c ON c.offer_id = o.offer_id WHERE o.merchant_id = $1"
-    " AND (o.price_minor, o.sale_price_minor, o.currency)"
-    " IS DISTINCT FROM (c.price_minor, c.sale_price_minor, c.currency)"
+    " FROM offers o JOIN changed_offers c ON c.offer_id = o.offer_id"
+    f" WHERE o.merchant_id = $1 AND o.price_minor IS NOT NULL AND {PRICE_DIFFERS}"
 )
 _UPDATE_CHANGED = (
-    "UPDATE offers o SET status = 'active', catalogue_version = $2, last_seen_at = $3, price_since = CASE WHEN"  # noqa: S608  # constants
-    " (o.price_minor, o.sale_price_minor, o.currency)"
-    " IS DISTINCT FROM (c.price_minor, c.sale_price_minor, c.currency) THEN $3 ELSE o.price_since END, "
-    + ", ".join(f"{column} = c.{column}" for column in _STATED_COLUMNS[1:])
+    "UPDATE offers o SET status = 'active', catalogue_version = $2, last_seen_at = $3,"  # noqa: S608  # constants
+    f" price_since = CASE WHEN {PRICE_DIFFERS} THEN $3 ELSE o.price_since END, "
+    + ", ".join(f"{column} = c.{column}" for column in STATED_COLUMNS[1:])
     + " FROM changed_offers c WHERE o.merchant_id = $1 AND o.offer_id = c.offer_id"
 )
 _WITHDRAW = (
@@ -260,8 +211,14 @@ _WITHDRAW = (
     " FROM unnest($3::text[], $4::timestamptz[]) AS w (offer_id, at)"
     " WHERE o.merchant_id = $1 AND o.offer_id = w.offer_id"
 )
-_TOUCH = (
-    "UPDATE offers o SET source_time = t.at, last_seen_at = $2"
-    " FROM unnest($3::text[], $4::timestamptz[]) AS t (offer_id, at)"
-    " WHERE o.merchant_id = $1 AND o.offer_id = t.offer_id"
+_WITHDRAW_UNSEEN = (
+    "UPDATE offers o SET status = 'withdrawn', catalogue_version = $1, source_time = greatest(o.source_time, $2)"
+    " FROM sync_unseen u WHERE o.id = u.id"
+)
+_TOUCH = "UPDATE offers o SET source_time = t.stated_at, last_seen_at = $1 FROM sync_touched t WHERE o.id = t.id"
+_MOVE_ON = text(
+    "UPDATE catalogues SET version = CASE WHEN :changed THEN :version ELSE version END,"
+    " revertible_version = CASE WHEN :changed THEN :version ELSE revertible_version END,"
+    " published_at = CASE WHEN :changed THEN now() ELSE published_at END, source_time_floor = :floor,"
+    " last_full_seen_at = CASE WHEN :full THEN now() ELSE last_full_seen_at END WHERE merchant_id = :id"
 )

@@ -1,24 +1,25 @@
 """The life of a sync up to its processing: opened, filled in order, closed, or abandoned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import zstandard
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from domains.merchants import service as merchants
 from domains.offers import errors
 from domains.offers.models import SETTLED_SYNC_STATES, SYNC_STATES, SyncMode, SyncRow, SyncState
+from domains.offers.service.chunks import Chunk, encode_chunk, store_chunks
 from domains.offers.service.plan import to_microseconds
 from domains.offers.service.views import SyncCounters, SyncView
 from domains.offers.validation import FUTURE_TOLERANCE
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
-from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
+from wapsi.producer.checksum import EMPTY_CHECKSUM
 from wapsi.queue import outbox
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.security.principal import Principal
@@ -44,11 +45,14 @@ class NewSync:
 
 @dataclass(slots=True)
 class PushPosition:
-    """Where a stream stands: what is durable, and the checksum up to there."""
+    """Where a stream stands: how far it has come, and the checksum up to there."""
 
     sync_id: UUID
     offset: int
     checksum: bytes
+
+    def move(self, chunk: Chunk) -> None:
+        self.offset, self.checksum = chunk.end_offset, chunk.checksum
 
 
 async def start_sync(session: WriteSession, principal: Principal, new: NewSync) -> SyncView:
@@ -98,44 +102,46 @@ async def open_push(session: ReadSession, principal: Principal, sync_id: UUID) -
     return PushPosition(row.id, row.committed_offset, row.checksum)
 
 
-async def push(session: WriteSession, position: PushPosition, batch: pb.PushOffersRequest) -> PushPosition:
-    """Stores a batch; the position returned is durable once the session has committed.
+def next_chunk(position: PushPosition, batch: pb.PushOffersRequest) -> Chunk | None:
+    """The batch made ready for `store_pushed`, None where it is stored already. Costs time: run it in a thread.
 
-    Raises SyncRequestInvalid, OffsetMismatch, SyncNotOpen. A batch that is stored already has no effect.
+    Raises SyncRequestInvalid, OffsetMismatch.
     """
     count = len(batch.items)
     if not 1 <= count <= MAX_BATCH_ITEMS:
         raise errors.SyncRequestInvalid(f"A batch has 1 to {MAX_BATCH_ITEMS} items; this one has {count}.")
     if batch.offset + count <= position.offset:
-        return position
+        return None
     if batch.offset != position.offset:
         raise _offset_mismatch(batch.offset, position.offset)
-    checksum = combine(position.checksum, batch.offset, batch.items)
-    stored = await session.execute(
-        _STORE_CHUNK,
-        {
-            "sync_id": position.sync_id,
-            "offset": batch.offset,
-            "count": count,
-            "checksum": checksum,
-            "payload": zstandard.compress(batch.SerializeToString(), level=1),
-        },
-    )
-    if stored.scalar_one_or_none() is None:
-        row = await session.get_locked(SyncRow, position.sync_id)
+    return encode_chunk(position.checksum, position.offset, batch.items)
+
+
+async def store_pushed(session: WriteSession, sync_id: UUID, chunks: Sequence[Chunk]) -> None:
+    """Stores chunks that follow each other; durable once the session has committed.
+
+    Raises OffsetMismatch, SyncNotOpen.
+    """
+    values = {
+        "sync_id": sync_id,
+        "begin": chunks[0].first_offset,
+        "end": chunks[-1].end_offset,
+        "checksum": chunks[-1].checksum,
+    }
+    moved = await session.execute(_MOVE_OFFSET, values)
+    if moved.scalar_one_or_none() is None:
+        row = await session.get_locked(SyncRow, sync_id)
         assert row is not None
         if row.state != SyncState.OPEN:
             raise _not_open(row)
         # Another stream of the same sync was faster.
-        raise _offset_mismatch(batch.offset, row.committed_offset)
-    return PushPosition(position.sync_id, batch.offset + count, checksum)
+        raise _offset_mismatch(chunks[0].first_offset, row.committed_offset)
+    await store_chunks(session, sync_id, chunks)
 
 
-_STORE_CHUNK = text(
-    "WITH moved AS (UPDATE syncs SET committed_offset = :offset + :count, checksum = :checksum"
-    " WHERE id = :sync_id AND state = 'open' AND committed_offset = :offset RETURNING id) "
-    "INSERT INTO sync_chunks (sync_id, first_offset, items, payload)"
-    " SELECT id, :offset, :count, :payload FROM moved RETURNING first_offset"
+_MOVE_OFFSET = text(
+    "UPDATE syncs SET committed_offset = :end, checksum = :checksum"
+    " WHERE id = :sync_id AND state = 'open' AND committed_offset = :begin RETURNING id"
 )
 
 
@@ -167,8 +173,8 @@ async def finish_sync(
     return view_of(row, slug)
 
 
-async def queue_upload(session: WriteSession, sync_id: UUID) -> None:
-    """For a sync whose feed file is stored whole."""
+async def queue(session: WriteSession, sync_id: UUID) -> None:
+    """For a sync that is not pushed: its feed file is stored whole, or it takes a publication back."""
     row = await session.get_locked(SyncRow, sync_id)
     assert row is not None
     await _queue(session, row)

@@ -9,25 +9,23 @@ from dataclasses import dataclass, replace
 from typing import IO, Any
 from uuid import UUID
 
-import zstandard
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, update
 
 from domains.merchants.service import MerchantRef
 from domains.offers.errors import FeedOptionsInvalid, FileDiffers, UploadEmpty, UploadTooLarge
 from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column_mapping
 from domains.offers.models import SyncChunkRow, SyncRow, SyncState, SyncUploadRow
 from domains.offers.service import syncs
+from domains.offers.service.chunks import CHUNK_ITEMS, Chunk, encode_chunk, store_chunks
 from domains.offers.service.views import SyncView
 from wapsi.clock import now
 from wapsi.db import Database, WriteSession
-from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
+from wapsi.producer.checksum import EMPTY_CHECKSUM
 from wapsi.queue.jobs import Job
-from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.security.principal import Principal
 from wapsi.threads import OneThread
 
 PIECE_BYTES = 512 * 1024
-BATCH_ITEMS = 500
 
 
 @dataclass(slots=True)
@@ -88,7 +86,7 @@ async def start_upload(
     if row.state != SyncState.OPEN:
         return sync, True
     await store(session, sync.id, feed)
-    await syncs.queue_upload(session, sync.id)
+    await syncs.queue(session, sync.id)
     return await syncs.get_sync(session, principal, sync.id), False
 
 
@@ -113,10 +111,9 @@ async def parse_pending(job: Job, sync_id: UUID) -> bool:
     with await _spool(job.runtime.db, sync_id) as file, OneThread("feed") as thread:
         try:
             feed_options = FeedOptions.from_json(options, source_time=source_time)
-            batches = await thread.run(_batches, file, name, feed_options)
-            offset = 0
-            while (batch := await thread.run(next, batches, None)) is not None:
-                offset = await _store_batch(job, sync_id, offset, batch)
+            chunks = await thread.run(_chunks, file, name, feed_options)
+            while (chunk := await thread.run(next, chunks, None)) is not None:
+                await _store(job, sync_id, chunk)
         except FeedError as error:
             await _fail(job, sync_id, error)
             return False
@@ -128,22 +125,23 @@ async def parse_pending(job: Job, sync_id: UUID) -> bool:
     return True
 
 
-def _batches(file: IO[bytes], name: str, options: FeedOptions) -> Iterator[list[pb.OfferItem]]:
+def _chunks(file: IO[bytes], name: str, options: FeedOptions) -> Iterator[Chunk]:
     items = open_feed(file, name=name, options=options).items()
-    return iter(lambda: list(itertools.islice(items, BATCH_ITEMS)), [])
+    offset, checksum = 0, EMPTY_CHECKSUM
+    while batch := [item.SerializeToString(deterministic=True) for item in itertools.islice(items, CHUNK_ITEMS)]:
+        chunk = encode_chunk(checksum, offset, batch)
+        offset, checksum = chunk.end_offset, chunk.checksum
+        yield chunk
 
 
-async def _store_batch(job: Job, sync_id: UUID, offset: int, items: list[pb.OfferItem]) -> int:
-    batch = pb.PushOffersRequest(sync_id=str(sync_id), offset=offset, items=items)
+async def _store(job: Job, sync_id: UUID, chunk: Chunk) -> None:
     async with job.write() as session:
-        row = await session.get_locked(SyncRow, sync_id)
-        assert row is not None
-        row.committed_offset = offset + len(items)
-        row.checksum = combine(row.checksum, offset, items)
-        payload = zstandard.compress(batch.SerializeToString(), level=1)
-        session.add(SyncChunkRow(sync_id=sync_id, first_offset=offset, items=len(items), payload=payload))
-        await session.flush()
-    return offset + len(items)
+        await session.execute(
+            update(SyncRow)
+            .where(SyncRow.id == sync_id)
+            .values(committed_offset=chunk.end_offset, checksum=chunk.checksum)
+        )
+        await store_chunks(session, sync_id, [chunk])
 
 
 async def _fail(job: Job, sync_id: UUID, error: FeedError) -> None:

@@ -18,7 +18,7 @@ from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.rpc.offers.v1 import offer_sync_pb2_grpc as pb_grpc
 from wapsi.threads import OneThread
 
-BATCH_ITEMS = 500
+BATCH_ITEMS = 1000
 # A batch stays well below gRPC's limit of 4 MiB a message.
 BATCH_BYTES = 2 * 1024 * 1024
 MAX_ATTEMPTS = 8
@@ -187,10 +187,8 @@ class _Stream:
         try:
             with OneThread("feed") as thread:
                 items = await thread.run(self._items)
-                while batch := await thread.run(_take, items):
-                    first, self.offset = self.offset, self.offset + len(batch)
-                    self.checksum = combine(self.checksum, first, batch)
-                    unsent = batch[max(0, self._skip - first) :]
+                while batch := await thread.run(self._take, items):
+                    unsent = batch[max(0, self._skip - (self.offset - len(batch))) :]
                     if unsent:
                         offset = self.offset - len(unsent)
                         yield pb.PushOffersRequest(sync_id=self._sync_id, offset=offset, items=unsent)
@@ -201,16 +199,20 @@ class _Stream:
             self.error = error
             raise
 
-
-def _take(items: Iterator[pb.OfferItem]) -> list[pb.OfferItem]:
-    batch: list[pb.OfferItem] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += item.ByteSize()
-        if len(batch) == BATCH_ITEMS or size >= BATCH_BYTES:
-            break
-    return batch
+    def _take(self, items: Iterator[pb.OfferItem]) -> list[bytes]:
+        """The next items, serialised and summed up; none at the end."""
+        batch: list[bytes] = []
+        size = 0
+        for item in items:
+            # Sorted map keys: an offer that has not changed has the same bytes as the last time.
+            data = item.SerializeToString(deterministic=True)
+            batch.append(data)
+            size += len(data)
+            if len(batch) == BATCH_ITEMS or size >= BATCH_BYTES:
+                break
+        self.checksum = combine(self.checksum, self.offset, batch)
+        self.offset += len(batch)
+        return batch
 
 
 def _may_pass(error: grpc.aio.AioRpcError) -> bool:

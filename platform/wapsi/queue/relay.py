@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 _sent = metrics.get_meter(__name__).create_counter("wapsi.jobs.wakeups", unit="{message}")
 
 BATCH = 500
-IDLE_PAUSE_S = 0.2
+IDLE_PAUSE_S = 0.05
 FAULT_PAUSE_S = 1.0
 
 # A message may be lost; it is sent again after 5, 10, 20, 40 and then every 60 seconds until someone claims the job.

@@ -36,6 +36,10 @@ def make_item(offer_id: str, *, at: datetime = NOON, price_minor: int = 129_900,
     return item
 
 
+def serialised(items: Sequence[pb.OfferItem]) -> list[bytes]:
+    return [item.SerializeToString(deterministic=True) for item in items]
+
+
 def make_deletion(offer_id: str, *, at: datetime = NOON) -> pb.OfferItem:
     item = pb.OfferItem(offer=pb.Offer(offer_id=offer_id, delete=True))
     item.source_time.FromDatetime(at)
@@ -100,12 +104,12 @@ class Shop:
 
     async def push(self, sync_id: str, offset: int, items: Sequence[pb.OfferItem]) -> int:
         """One batch in a stream of its own; returns the committed offset."""
-        request = pb.PushOffersRequest(sync_id=sync_id, offset=offset, items=items)
+        request = pb.PushOffersRequest(sync_id=sync_id, offset=offset, items=serialised(items))
         [response] = [r async for r in self.stub.PushOffers(iter([request]), metadata=self.metadata)]
         return response.committed_offset
 
     async def finish(self, sync_id: str, items: Sequence[pb.OfferItem], **wrong: Any) -> pb.Sync:
-        values = {"count": len(items), "checksum": combine(EMPTY_CHECKSUM, 0, items)} | wrong
+        values = {"count": len(items), "checksum": combine(EMPTY_CHECKSUM, 0, serialised(items))} | wrong
         request = pb.FinishSyncRequest(sync_id=sync_id, **values)
         return (await self.stub.FinishSync(request, metadata=self.metadata)).sync
 

@@ -1,149 +1,233 @@
-"""What a sync would change, decided from hashes and times alone."""
+"""What a sync would change, decided by the database from the index of its chunks and the stored offers alone."""
 
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
+import pytest
+
+from domains.merchants import service as merchants
+from domains.offers import service
+from domains.offers.service.chunks import content_hash, encode_chunk, store_chunks
 from domains.offers.service.plan import (
+    Action,
     Plan,
-    StoredOffer,
-    Survey,
+    PlanRules,
     from_microseconds,
     make_plan,
-    new_floor,
+    shrinks_too_much,
     to_microseconds,
 )
-from domains.offers.validation import content_hash
+from wapsi.ids import new_id
+from wapsi.producer.checksum import EMPTY_CHECKSUM
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+from wapsi.runtime import Runtime
+from wapsi.security.principal import Principal, PrincipalKind
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NOON_US = to_microseconds(NOON)
 HOUR = timedelta(hours=1)
+DAY_US = 86_400_000_000
+OPERATOR = Principal(PrincipalKind.OPERATOR, new_id(), frozenset())
 Item = Callable[..., pb.OfferItem]
 
 
-def survey_of(*items: pb.OfferItem) -> Survey:
-    survey = Survey(latest_us=NOON_US + 86_400_000_000)
-    survey.add(0, items)
-    return survey
+@dataclass
+class Planner:
+    """A merchant with stored offers, against which syncs are planned (and then forgotten)."""
+
+    runtime: Runtime
+    admin_sql: Any
+    merchant_id: UUID
+    numbers: Any
+
+    async def store(self, item: pb.OfferItem, at: datetime = NOON, *, active: bool = True) -> None:
+        """As if an item had been published."""
+        await self.admin_sql(
+            "INSERT INTO offers (merchant_id, offer_id, status, source_time, content_hash, catalogue_version,"
+            " first_seen_at, last_seen_at, price_since, kind, title, description, link, image_link,"
+            " additional_image_links, availability, gtins, mpn, brand, item_group_id, google_product_category,"
+            " product_types, condition, color, size, gender, age_group, adult, rate_category, cashback_eligible,"
+            " custom_attributes, coupon_code) VALUES ($1, $2, $3, $4, $5, 1, $4, $4, $4, 'product', 'A', '', '', '',"
+            " '{}', 'in_stock', '{}', '', '', '', '', '{}', '', '', '', '', '', false, '', true, '{}', '')",
+            self.merchant_id,
+            item.offer.offer_id,
+            "active" if active else "withdrawn",
+            at,
+            content_hash(item.offer.SerializeToString(deterministic=True)),
+        )
+
+    async def plan(
+        self, *items: pb.OfferItem, full: bool = True, floor_us: int = 0, batch: int = 1000
+    ) -> tuple[str, Plan, list[str]]:
+        """(one letter an item, the plan, the offer_ids that would be withdrawn)"""
+        data = [item.SerializeToString(deterministic=True) for item in items]
+        rules = PlanRules(full=full, latest_us=NOON_US + DAY_US, floor_us=floor_us, as_of_us=NOON_US)
+        async with self.runtime.db.write() as session:
+            new = service.NewSync("planned", f"request {next(self.numbers)}", service.SyncMode.FULL)
+            sync = await service.start_sync(session, OPERATOR, new)
+            for start in range(0, len(data), batch):
+                chunk = encode_chunk(EMPTY_CHECKSUM, start, data[start : start + batch])
+                await store_chunks(session, sync.id, [chunk])
+            plan = await make_plan(session, sync.id, self.merchant_id, rules)
+            driver = await session.driver()
+            unseen = await driver.fetch("SELECT offer_id FROM offers JOIN sync_unseen USING (id) ORDER BY offer_id")
+        letters = "".join(plan.actions[start] for start in sorted(plan.actions))
+        assert plan.unseen == len(unseen)
+        return letters, plan, [row["offer_id"] for row in unseen]
+
+    async def letters(self, *items: pb.OfferItem, **rules: Any) -> str:
+        return (await self.plan(*items, **rules))[0]
+
+    async def unseen(self, *items: pb.OfferItem, **rules: Any) -> list[str]:
+        return (await self.plan(*items, **rules))[2]
 
 
-def plan_of(survey: Survey, stored: dict[str, StoredOffer], *, full: bool = True, floor_us: int = 0) -> Plan:
-    return make_plan(survey, stored, floor_us=floor_us, full=full, as_of_us=NOON_US)
+@pytest.fixture
+async def planner(runtime: Runtime, admin_sql: Any) -> Planner:
+    async with runtime.db.write() as session:
+        new = merchants.NewMerchant(
+            slug="planned",
+            name="Planned",
+            currency="PKR",
+            deep_link_template="https://go.example/?u={link}&c={click_id}",
+            allowed_landing_hosts=("shop.example",),
+        )
+        merchant = await merchants.create_merchant(session, None, new)
+    return Planner(runtime, admin_sql, merchant.id, itertools.count(1))
 
 
-def stored(item: pb.OfferItem, at: datetime = NOON, *, active: bool = True) -> StoredOffer:
-    return StoredOffer(content_hash(item.offer), to_microseconds(at), active)
+async def test_of_one_offer_the_newest_item_counts(planner: Planner, item: Item) -> None:
+    assert await planner.letters(item("a", at=NOON - HOUR), item("a"), item("a", at=NOON - 2 * HOUR)) == "DCD"
 
 
-def test_of_one_offer_the_newest_item_counts(item: Item) -> None:
-    survey = survey_of(item("a", at=NOON - HOUR), item("a", at=NOON), item("a", at=NOON - 2 * HOUR))
-    assert survey.newest["a"].offset == 1
-    assert sorted(survey.superseded) == [(0, 1, "a"), (2, 1, "a")]
+async def test_of_two_items_of_one_time_the_later_counts(planner: Planner, item: Item) -> None:
+    assert await planner.letters(item("a"), item("a", price_minor=1)) == "DC"
 
 
-def test_of_two_items_of_one_time_the_later_counts(item: Item) -> None:
-    assert survey_of(item("a"), item("a", price_minor=1)).newest["a"].offset == 1
-
-
-def test_a_survey_is_the_same_however_items_are_batched(item: Item) -> None:
+async def test_a_plan_is_the_same_however_items_are_batched(planner: Planner, item: Item) -> None:
     items = [item(str(n % 7), at=NOON - n * HOUR) for n in range(20)]
-    whole = survey_of(*items)
-    parts = Survey(latest_us=whole.latest_us)
-    for start in range(0, 20, 3):
-        parts.add(start, items[start : start + 3])
-    assert parts == whole
+    whole = await planner.letters(*items)
+    assert whole == "C" * 7 + "D" * 13
+    assert await planner.letters(*items, batch=3) == whole
 
 
-def test_items_that_cannot_be_compared_are_set_aside(item: Item) -> None:
+async def test_items_that_cannot_be_compared_are_set_aside(planner: Planner, item: Item) -> None:
     timeless = pb.OfferItem(offer=pb.Offer(offer_id="timeless"))
-    survey = survey_of(timeless, item(""), item("future", at=NOON + 48 * HOUR), pb.OfferItem(line=4))
-    assert survey.unplaced == {0, 1, 2}
-    assert survey.without_offer == 1
-    assert survey.newest == {}
-    assert {"timeless", "future"} <= survey.mentioned
+    letters, plan, _ = await planner.plan(
+        timeless, item(""), item("future", at=NOON + 48 * HOUR), pb.OfferItem(line=4), item("x" * 300), item("n\0l")
+    )
+    assert letters == "XXXRXX"
+    assert plan.oldest_us == 0
 
 
-def test_new_changed_and_unchanged_are_told_apart(item: Item) -> None:
-    survey = survey_of(item("new"), item("same"), item("changed", price_minor=1))
-    plan = plan_of(survey, {"same": stored(item("same")), "changed": stored(item("changed"))})
-    assert (plan.create, plan.update, plan.unchanged) == ({0}, {2}, 1)
+async def test_new_changed_and_unchanged_are_told_apart(planner: Planner, item: Item) -> None:
+    await planner.store(item("same"))
+    await planner.store(item("changed"))
+    letters, plan, _ = await planner.plan(item("new"), item("same"), item("changed", price_minor=1))
+    assert letters == "CEU"
+    assert [plan.count(action) for action in (Action.CREATE, Action.UNCHANGED, Action.UPDATE)] == [1, 1, 1]
+    assert plan.items == 3
 
 
-def test_an_older_message_never_wins(item: Item) -> None:
-    survey = survey_of(item("a", at=NOON - HOUR, price_minor=1))
-    plan = plan_of(survey, {"a": stored(item("a"), NOON)})
-    assert (plan.stale, plan.update) == (1, set())
+async def test_offers_of_other_merchants_do_not_count(planner: Planner, item: Item) -> None:
+    await planner.store(item("a"))
+    await planner.admin_sql("UPDATE offers SET merchant_id = uuidv7()")
+    assert await planner.letters(item("a")) == "C"
 
 
-def test_an_older_message_does_not_bring_a_withdrawn_offer_back(item: Item) -> None:
-    tombstone = {"a": stored(item("a"), NOON, active=False)}
-    assert plan_of(survey_of(item("a", at=NOON - HOUR)), tombstone).stale == 1
-    assert plan_of(survey_of(item("a", at=NOON + HOUR)), tombstone).update == {0}
+async def test_an_item_that_its_producer_had_something_to_say_about_is_looked_at(planner: Planner, item: Item) -> None:
+    noted = item("a")
+    noted.issues.add(code="TIME_INVALID", severity=pb.SEVERITY_WARNING)
+    await planner.store(item("a"))
+    letters, plan, _ = await planner.plan(noted, item("b"))
+    assert letters == "eC"
+    assert plan.count(Action.UNCHANGED) == 1
 
 
-def test_the_floor_stands_for_the_times_of_active_offers_only(item: Item) -> None:
+async def test_chunks_with_nothing_to_do_are_not_read(planner: Planner, item: Item) -> None:
+    for name in "abcd":
+        await planner.store(item(name))
+    items = [item("a"), item("b"), item("c"), item("d", price_minor=1), item("a", at=NOON - HOUR)]
+    _, plan, _ = await planner.plan(*items, batch=2)
+    assert list(plan.chunks_with_work()) == [2, 4]
+
+
+async def test_an_older_message_never_wins(planner: Planner, item: Item) -> None:
+    await planner.store(item("a"))
+    assert await planner.letters(item("a", at=NOON - HOUR, price_minor=1)) == "S"
+
+
+async def test_an_older_message_does_not_bring_a_withdrawn_offer_back(planner: Planner, item: Item) -> None:
+    await planner.store(item("a"), active=False)
+    assert await planner.letters(item("a", at=NOON - HOUR)) == "S"
+    assert await planner.letters(item("a", at=NOON + HOUR)) == "U"
+
+
+async def test_the_floor_stands_for_the_times_of_active_offers_only(planner: Planner, item: Item) -> None:
     """Stored long ago, seen unchanged in a FULL feed of noon: a change stated in between is old news."""
-    survey = survey_of(item("a", at=NOON - HOUR, price_minor=1))
-    long_ago = NOON - 100 * HOUR
-    assert plan_of(survey, {"a": stored(item("a"), long_ago)}, floor_us=NOON_US).stale == 1
-    withdrawn = {"a": stored(item("a"), long_ago, active=False)}
-    assert plan_of(survey, withdrawn, floor_us=NOON_US).update == {0}
+    await planner.store(item("a"), NOON - 100 * HOUR)
+    await planner.store(item("withdrawn"), NOON - 100 * HOUR, active=False)
+    changes = [item(name, at=NOON - HOUR, price_minor=1) for name in ("a", "withdrawn")]
+    assert await planner.letters(*changes, floor_us=NOON_US) == "SU"
 
 
-def test_a_full_sync_withdraws_what_it_did_not_see_and_an_incremental_one_does_not(item: Item) -> None:
-    table = {"seen": stored(item("seen")), "gone": stored(item("gone")), "dead": stored(item("dead"), active=False)}
-    assert plan_of(survey_of(item("seen")), table).withdraw_unseen == ["gone"]
-    assert plan_of(survey_of(item("seen")), table, full=False).withdraw_unseen == []
+async def test_a_full_sync_withdraws_what_it_did_not_see_and_an_incremental_one_does_not(
+    planner: Planner, item: Item
+) -> None:
+    await planner.store(item("seen"))
+    await planner.store(item("gone"))
+    await planner.store(item("dead"), active=False)
+    assert await planner.unseen(item("seen")) == ["gone"]
+    assert await planner.unseen(item("seen"), full=False) == []
+    assert await planner.unseen() == ["gone", "seen"]
 
 
-def test_a_full_sync_leaves_offers_alone_that_were_stated_after_it(item: Item) -> None:
-    table = {"newer": stored(item("newer"), NOON + HOUR)}
-    assert plan_of(survey_of(item("other")), table).withdraw_unseen == []
+async def test_a_full_sync_leaves_offers_alone_that_were_stated_after_it(planner: Planner, item: Item) -> None:
+    await planner.store(item("newer"), NOON + HOUR)
+    assert await planner.unseen(item("other")) == []
 
 
-def test_a_bad_row_does_not_withdraw_its_offer(item: Item) -> None:
-    survey = survey_of(item("a", at=NOON + 48 * HOUR))
-    assert plan_of(survey, {"a": stored(item("a"))}).withdraw_unseen == []
+async def test_a_bad_row_does_not_withdraw_its_offer(planner: Planner, item: Item) -> None:
+    for name in "abc":
+        await planner.store(item(name))
+    too_late, no_offer = item("a", at=NOON + 48 * HOUR), pb.OfferItem(line=3, rejected_offer_id="b")
+    assert await planner.unseen(too_late, no_offer) == ["c"]
 
 
-def test_a_deletion_withdraws_and_leaves_a_tombstone_where_nothing_was(deletion: Item, item: Item) -> None:
-    plan = plan_of(survey_of(deletion("a"), deletion("unknown")), {"a": stored(item("a"), NOON - HOUR)})
-    assert plan.withdraw == {"a": NOON_US}
-    assert plan.entomb == {"unknown": NOON_US}
+async def test_unchanged_offers_of_one_feed_time_need_no_write(planner: Planner, item: Item) -> None:
+    for name in "ab":
+        await planner.store(item(name), NOON - HOUR)
+    letters, plan, _ = await planner.plan(item("a"), item("b"))
+    assert (letters, plan.touched, plan.oldest_us, plan.newest_us) == ("EE", 0, NOON_US, 0)
 
 
-def test_unchanged_offers_of_one_feed_time_need_no_write(item: Item) -> None:
-    survey = survey_of(item("a"), item("b"))
-    table = {name: stored(item(name), NOON - HOUR) for name in "ab"}
-    plan = plan_of(survey, table)
-    assert (plan.unchanged, plan.touch) == (2, {})
-    assert new_floor(survey) == NOON_US
+async def test_unchanged_offers_stated_later_than_the_floor_are_touched(planner: Planner, item: Item) -> None:
+    for name in "ab":
+        await planner.store(item(name), NOON - 2 * HOUR)
+    feed = [item("a", at=NOON - HOUR), item("b", at=NOON)]
+    assert (await planner.plan(*feed))[1].touched == 1
+    assert (await planner.plan(*feed, full=False))[1].touched == 2
 
 
-def test_unchanged_offers_stated_later_than_the_floor_are_touched(item: Item) -> None:
-    table = {name: stored(item(name), NOON - 2 * HOUR) for name in "ab"}
-    plan = plan_of(survey_of(item("a", at=NOON - HOUR), item("b", at=NOON)), table)
-    assert plan.touch == {"b": NOON_US}
+async def test_the_newest_of_what_changes_is_told(planner: Planner, item: Item) -> None:
+    await planner.store(item("same"), NOON - HOUR)
+    _, plan, _ = await planner.plan(item("same", at=NOON), item("new", at=NOON - HOUR))
+    assert plan.newest_us == to_microseconds(NOON - HOUR)
 
 
-def test_the_shrink_guard_looks_at_the_share(item: Item) -> None:
-    table = {str(n): stored(item(str(n))) for n in range(100)}
-    keep = [item(str(n)) for n in range(70)]
-    assert not plan_of(survey_of(*keep), table).shrinks_too_much(30)
-    assert plan_of(survey_of(*keep[:-1]), table).shrinks_too_much(30)
-    assert plan_of(survey_of(), table).shrinks_too_much(30)
-
-
-def test_the_shrink_guard_leaves_small_catalogues_alone(item: Item) -> None:
-    table = {str(n): stored(item(str(n))) for n in range(5)}
-    assert not plan_of(survey_of(), table).shrinks_too_much(30)
+@pytest.mark.parametrize(
+    ("unseen", "active_before", "expected"), [(30, 100, False), (31, 100, True), (100, 100, True), (19, 19, False)]
+)
+def test_the_shrink_guard_looks_at_the_share_and_leaves_small_catalogues_alone(
+    unseen: int, active_before: int, expected: bool
+) -> None:
+    assert shrinks_too_much(unseen, active_before, 30) is expected
 
 
 def test_microseconds_come_back_as_they_were() -> None:
     moment = datetime(2026, 11, 1, 12, 30, 15, 123_456, tzinfo=UTC)
     assert from_microseconds(to_microseconds(moment)) == moment
-
-
-def test_a_row_that_no_offer_could_be_made_of_does_not_withdraw_its_offer(item: Item) -> None:
-    survey = survey_of(pb.OfferItem(line=3, rejected_offer_id="a"))
-    assert plan_of(survey, {"a": stored(item("a")), "b": stored(item("b"))}).withdraw_unseen == ["b"]

@@ -182,7 +182,11 @@ async def test_a_stream_that_dies_publishes_nothing_and_resumes(shop: Any, item:
 
     async def requests() -> Any:
         for start in range(0, 20, 10):
-            yield pb.PushOffersRequest(sync_id=sync.sync_id, offset=start, items=items[start : start + 10])
+            yield pb.PushOffersRequest(
+                sync_id=sync.sync_id,
+                offset=start,
+                items=[i.SerializeToString(deterministic=True) for i in items[start : start + 10]],
+            )
         await asyncio.sleep(30)
 
     call = shop.stub.PushOffers(requests(), metadata=shop.metadata)

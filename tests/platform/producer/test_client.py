@@ -143,10 +143,14 @@ async def push(producer: Producer, items: Callable[[], Iterator[pb.OfferItem]], 
 
 
 def assert_whole(server: Server, count: int) -> None:
-    assert [stored.offer.offer_id for stored in server.items] == [f"o{number}" for number in range(count)]
+    assert [pb.OfferItem.FromString(stored).offer.offer_id for stored in server.items] == [
+        f"o{number}" for number in range(count)
+    ]
     assert server.finished is not None
     assert server.finished.count == count
-    assert server.finished.checksum == combine(EMPTY_CHECKSUM, 0, feed(count)())
+    assert server.finished.checksum == combine(
+        EMPTY_CHECKSUM, 0, [made.SerializeToString(deterministic=True) for made in feed(count)()]
+    )
 
 
 async def test_a_feed_arrives_in_batches_with_its_count_and_checksum(producer: Producer, server: Server) -> None:
@@ -197,7 +201,7 @@ async def test_a_stream_that_breaks_again_and_again_comes_through_while_it_gets_
 
 async def test_what_was_stored_before_a_restart_is_not_sent_again(producer: Producer, server: Server) -> None:
     """The producer itself died and is started anew with the same request id."""
-    server.items = list(feed(25)())
+    server.items = [made.SerializeToString(deterministic=True) for made in feed(25)()]
     await push(producer, feed(35))
     assert_whole(server, 35)
     assert server.received == 10

@@ -115,7 +115,7 @@ async def watch(stub: Any, what: str = "s1", metadata: Any = FEEDS) -> list[pb.W
 
 
 async def push(stub: Any, what: str = "s1", metadata: Any = FEEDS) -> list[pb.PushOffersResponse]:
-    requests = iter([pb.PushOffersRequest(sync_id=what, items=[pb.OfferItem()])])
+    requests = iter([pb.PushOffersRequest(sync_id=what, items=[pb.OfferItem().SerializeToString()])])
     return [response async for response in stub.PushOffers(requests, metadata=metadata)]
 
 
@@ -328,7 +328,7 @@ async def test_reflection_is_off_in_production_unless_asked_for(
 
 def message_of(size_bytes: int) -> pb.PushOffersRequest:
     offer = pb.Offer(offer_id="1", description="x" * size_bytes)
-    return pb.PushOffersRequest(sync_id="s1", items=[pb.OfferItem(offer=offer)])
+    return pb.PushOffersRequest(sync_id="s1", items=[pb.OfferItem(offer=offer).SerializeToString()])
 
 
 async def test_a_message_within_the_limit_passes(stub: Any) -> None:

@@ -60,6 +60,7 @@ class SyncMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SYNC_MODE_UNSPECIFIED: _ClassVar[SyncMode]
     SYNC_MODE_FULL: _ClassVar[SyncMode]
     SYNC_MODE_INCREMENTAL: _ClassVar[SyncMode]
+    SYNC_MODE_ROLLBACK: _ClassVar[SyncMode]
 
 class SyncState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -102,6 +103,7 @@ SEVERITY_ERROR: Severity
 SYNC_MODE_UNSPECIFIED: SyncMode
 SYNC_MODE_FULL: SyncMode
 SYNC_MODE_INCREMENTAL: SyncMode
+SYNC_MODE_ROLLBACK: SyncMode
 SYNC_STATE_UNSPECIFIED: SyncState
 SYNC_STATE_OPEN: SyncState
 SYNC_STATE_QUEUED: SyncState
@@ -312,8 +314,8 @@ class PushOffersRequest(_message.Message):
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     sync_id: str
     offset: int
-    items: _containers.RepeatedCompositeFieldContainer[OfferItem]
-    def __init__(self, sync_id: _Optional[str] = ..., offset: _Optional[int] = ..., items: _Optional[_Iterable[_Union[OfferItem, _Mapping]]] = ...) -> None: ...
+    items: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, sync_id: _Optional[str] = ..., offset: _Optional[int] = ..., items: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class PushOffersResponse(_message.Message):
     __slots__ = ("committed_offset",)

@@ -1,0 +1,121 @@
+"""The part of a publication that costs the processor: chunks decoded, items validated, rows made. Runs in threads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from domains.offers.service.chunks import decode_chunk
+from domains.offers.service.issues import IssueLog
+from domains.offers.service.plan import Action, from_microseconds
+from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item
+from domains.offers.validation.issues import error
+from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+
+# What a feed states of an offer, in the order in which rows are made.
+CONTENT_COLUMNS = tuple(name.removesuffix("_json") for name in ValidatedOffer._fields[1:])
+STATED_COLUMNS = ("offer_id", "source_time", "content_hash", *CONTENT_COLUMNS)
+_IDLE = frozenset({Action.UNCHANGED.value, Action.STALE.value})
+_CANDIDATES = frozenset({Action.CREATE, Action.UPDATE})
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRead:
+    """A stored chunk and what is planned for each of its items."""
+
+    first_offset: int
+    payload: bytes
+    offer_ids: Sequence[str]
+    content_hashes: Sequence[bytes]
+    source_times_us: Sequence[int]
+    actions: str
+
+
+@dataclass(slots=True)
+class Prepared:
+    """The work of one chunk. Rows hold STATED_COLUMNS; deletions are {offer_id: microseconds since 1970}."""
+
+    end_offset: int
+    creates: list[tuple[Any, ...]] = field(default_factory=list)
+    updates: list[tuple[Any, ...]] = field(default_factory=list)
+    withdraw: dict[str, int] = field(default_factory=dict)
+    # Deletions of offers that are not there: an older message about them must not bring them in.
+    entomb: dict[str, int] = field(default_factory=dict)
+    rejected: int = 0
+
+
+class Preparation:
+    """Prepares chunk after chunk, one at a time. What is wrong with items goes to `issues`.
+
+    `candidates=False` leaves out what would be written: for a sync that will not be published.
+    """
+
+    def __init__(self, rules: ValidationRules, issues: IssueLog, *, candidates: bool) -> None:
+        self._rules = rules
+        self._issues = issues
+        self._candidates = candidates
+        self._stated_us = 0
+        self._stated_at = from_microseconds(0)
+
+    def prepare(self, chunk: ChunkRead) -> Prepared:
+        items = decode_chunk(chunk.payload)
+        done = Prepared(chunk.first_offset + len(chunk.actions))
+        for position, letter in enumerate(chunk.actions):
+            if letter not in _IDLE:
+                self._prepare_item(chunk, position, Action(letter.upper()), items[position], done)
+        return done
+
+    def _prepare_item(self, chunk: ChunkRead, position: int, action: Action, raw: bytes, done: Prepared) -> None:
+        offset = chunk.first_offset + position
+        try:
+            item = pb.OfferItem.FromString(raw)
+        except DecodeError:
+            item = pb.OfferItem(rejected_offer_id=chunk.offer_ids[position], issues=[_malformed()])
+        if item.issues:
+            self._issues.add(offset, item, item.issues)
+        if action is Action.DUPLICATE:
+            self._issues.add_superseded(offset, item.line, chunk.offer_ids[position])
+        elif action in _CANDIDATES:
+            if self._candidates:
+                self._prepare_candidate(chunk, position, action, item, done)
+        elif action is Action.REJECTED:
+            done.rejected += 1
+        elif action is Action.UNPLACED:
+            done.rejected += 1
+            _, problems = validate_item(item, self._rules)
+            if not item.issues or problems:
+                self._issues.add(offset, item, problems or [_malformed()])
+
+    def _prepare_candidate(
+        self, chunk: ChunkRead, position: int, action: Action, item: pb.OfferItem, done: Prepared
+    ) -> None:
+        offer_id = chunk.offer_ids[position]
+        if item.rejected_offer_id and not item.HasField("offer"):
+            done.rejected += 1  # it could not be decoded, and the issue is noted
+            return
+        offer, problems = validate_item(item, self._rules)
+        if offer is not None and offer.offer_id != offer_id:
+            offer, problems = None, [_malformed()]
+        if problems:
+            self._issues.add(chunk.first_offset + position, item, problems)
+        time_us = chunk.source_times_us[position]
+        if offer is None:
+            done.rejected += 1
+        elif item.offer.delete:
+            (done.entomb if action is Action.CREATE else done.withdraw)[offer_id] = time_us
+        else:
+            row = (offer_id, self._moment(time_us), chunk.content_hashes[position], *offer[1:])
+            (done.creates if action is Action.CREATE else done.updates).append(row)
+
+    def _moment(self, time_us: int) -> datetime:
+        # Most feeds state all their items at one time.
+        if time_us != self._stated_us:
+            self._stated_us, self._stated_at = time_us, from_microseconds(time_us)
+        return self._stated_at
+
+
+def _malformed() -> pb.Issue:
+    message = "Its bytes are no OfferItem, or its fields are out of order. Serialise it with a protobuf library."
+    return error("ITEM_MALFORMED", "", message)
