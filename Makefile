@@ -5,9 +5,10 @@ PYTHON := .venv/bin/python
 COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header \
 	--universal --python-version 3.11
 ARGS ?=
+BARS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint fmt protos lock clean venv
+.PHONY: help up test lint bench faults fmt protos lock clean venv
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2 }' Makefile
@@ -20,6 +21,12 @@ test: venv ## every check: lint, types, import rules, protos, tests
 
 lint: venv ## the checks without the tests
 	@exec $(PYTHON) scripts/check.py --lint
+
+bench: venv ## measure the bars beside their floors and peers; BARS=ING1,ING2 only some
+	@exec $(PYTHON) tests/benchmarks/run.py $(if $(BARS),--bars $(BARS)) $(ARGS)
+
+faults: venv ## break things on purpose: killed processes, lost messages, full and cut-off servers
+	@exec $(PYTHON) -m pytest tests/faults -n0 -v $(ARGS)
 
 fmt: venv ## format the code, and mend what can be mended
 	@.venv/bin/ruff check --fix-only --quiet . && .venv/bin/ruff format .

@@ -17,7 +17,10 @@ from wapsi.queue.registry import job
 
 log = structlog.get_logger(__name__)
 
-KEEP_STAGED_HOURS = 24
+# What was pushed is kept so long after its sync has ended (for a look at what came); what was wrong with it longer.
+KEEP_STAGED = timedelta(hours=24)
+KEEP_QUARANTINED = timedelta(days=7)
+KEEP_ISSUES = timedelta(days=30)
 
 
 async def _sync_died(session: WriteSession, args: Mapping[str, Any], error: str) -> None:
@@ -33,7 +36,7 @@ async def process_sync(job: Job) -> None:
 
 @job(INDEX_DOCUMENTS, queue=SEARCH_QUEUE, max_attempts=10, lease_s=15)
 async def index_documents(job: Job) -> None:
-    await search.index_documents(job, UUID(job.args["merchant_id"]))
+    await search.index_documents(job, UUID(job.args["merchant_id"]), stated_us=job.args.get("stated_us"))
 
 
 @job("offers.expire_unseen", every_s=3600)
@@ -47,6 +50,15 @@ async def expire_unseen(job: Job) -> None:
 
 @job("offers.tidy", every_s=600)
 async def tidy(job: Job) -> None:
+    moment = now()
     async with job.write() as session:
-        await retention.tidy(session, keep=timedelta(hours=KEEP_STAGED_HOURS))
-        await job.complete(session)
+        await retention.cancel_abandoned(session, opened_before=moment - KEEP_STAGED)
+        await retention.cancel_undecided(session, quarantined_before=moment - KEEP_QUARANTINED)
+    deleted = retention.BATCH
+    while deleted >= retention.BATCH:
+        async with job.write() as session:
+            deleted = await retention.drop_staged(session, settled_before=moment - KEEP_STAGED)
+    deleted = retention.BATCH
+    while deleted >= retention.BATCH:
+        async with job.write() as session:
+            deleted = await retention.drop_issues(session, settled_before=moment - KEEP_ISSUES)

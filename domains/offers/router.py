@@ -15,10 +15,10 @@ from wapsi.clock import now
 from wapsi.cursors import decode_cursor, encode_cursor, id_in_cursor, number_in_cursor
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
 from wapsi.http.etags import answer_with_etag
-from wapsi.http.idempotency import IdempotencyKeyMissing
+from wapsi.http.idempotency import IdempotencyDep, IdempotencyKeyMissing
 from wapsi.http.paging import CursorParam, Page, PageSize
 from wapsi.http.problems import problem_responses
-from wapsi.ids import parse_id
+from wapsi.ids import new_id, parse_id
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
 
@@ -257,3 +257,33 @@ async def discard_sync(
 ) -> schemas.Sync:
     """Gives a quarantined sync up; customers keep seeing the feed before it."""
     return schemas.Sync.model_validate(await service.discard_sync(session, principal, parse_id(id, "id")))
+
+
+@router.post(
+    "/merchants/{slug}/catalogue:rollback",
+    tags=["syncs"],
+    status_code=202,
+    response_model=schemas.Sync,
+    responses=problem_responses(400, 401, 403, 404, 409, 422),
+)
+async def roll_back_catalogue(
+    slug: str,
+    session: WriteDep,
+    idempotency: IdempotencyDep,
+    principal: Annotated[Principal, requires(Permission.SYNCS_DECIDE)],
+) -> Response:
+    """Takes the merchant's last publication back, as a sync of its own; doing it twice restores it.
+
+    What the publication changed or withdrew is as it was before; what it brought is withdrawn.
+    """
+
+    async def work() -> schemas.Sync:
+        sync = await service.start_rollback(session, principal, slug, request_id=f"rollback-{new_id()}")
+        return schemas.Sync.model_validate(sync)
+
+    return await idempotency.answer(work, status=202, location=_location)
+
+
+def _location(sync: BaseModel) -> str:
+    assert isinstance(sync, schemas.Sync)
+    return f"/v1/syncs/{sync.id}"

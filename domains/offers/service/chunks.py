@@ -12,6 +12,7 @@ from uuid import UUID
 
 import zstandard
 from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from domains.offers.errors import SyncRequestInvalid
 from wapsi.db import WriteSession
@@ -22,6 +23,8 @@ from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 # Raise it when a rule changes what an accepted offer becomes: every offer is then evaluated anew by the next sync.
 RULES_VERSION = b"offer rules 1"
 CHUNK_ITEMS = 1000
+_HASHER = blake2b(digest_size=16, person=RULES_VERSION)
+_read_head = head_pb.OfferItemHead.FromString
 # Longer ones are refused by validation, and the index need not hold them.
 _MAX_INDEXED_ID_LENGTH = 200
 _MICROSECONDS = 1_000_000
@@ -74,24 +77,29 @@ def encode_chunk(previous_checksum: bytes, first_offset: int, items: Sequence[by
     content_hashes: list[bytes] = []
     source_times_us: list[int] = []
     kinds: list[int] = []
+    # Most items of a feed state the same time.
+    times_us: dict[bytes, int] = {}
     for item in items:
         try:
-            head = head_pb.OfferItemHead.FromString(item)
+            head = _read_head(item)
         except DecodeError:
             offset = first_offset + len(kinds)
             raise SyncRequestInvalid(
                 f"Item {offset} is no OfferItem. Serialise each item by itself, and send its bytes."
             ) from None
-        offer = head.offer
+        offer, stated = head.offer, head.source_time
         if not offer and not head.HasField("offer"):
             kind, offer_id, time_us = ItemKind.REJECTED, head.rejected_offer_id, 0
         else:
-            kind, offer_id, time_us = ItemKind.OFFER, _offer_id(offer), _time_us(head)
+            time_us = times_us.get(stated, -1)
+            if time_us < 0:
+                time_us = times_us[stated] = _time_us(stated)
+            kind, offer_id = ItemKind.OFFER, _offer_id(offer)
             if not offer_id or not time_us:
                 kind = ItemKind.UNPLACED
             elif head.issues:
                 kind = ItemKind.NOTED
-        if not _is_indexable(offer_id):
+        if len(offer_id) > _MAX_INDEXED_ID_LENGTH or "\0" in offer_id:
             offer_id = ""
             if kind != ItemKind.REJECTED:
                 kind = ItemKind.UNPLACED
@@ -112,7 +120,9 @@ def encode_chunk(previous_checksum: bytes, first_offset: int, items: Sequence[by
 
 def content_hash(offer: bytes) -> bytes:
     """16 bytes over the rules' version and the offer as it was pushed."""
-    return blake2b(offer, digest_size=16, person=RULES_VERSION).digest()
+    hasher = _HASHER.copy()
+    hasher.update(offer)
+    return hasher.digest()
 
 
 def _offer_id(offer: bytes) -> str:
@@ -129,17 +139,15 @@ def _offer_id(offer: bytes) -> str:
         return ""
 
 
-def _time_us(head: head_pb.OfferItemHead) -> int:
-    """Microseconds since 1970, 0 for a time that cannot be compared."""
-    stated = head.source_time
-    seconds = stated.seconds
-    if not 0 <= seconds <= _LAST_SECOND:
+def _time_us(stated: bytes) -> int:
+    """Of a serialised Timestamp; 0 for a time that cannot be compared."""
+    try:
+        time = Timestamp.FromString(stated)
+    except DecodeError:
         return 0
-    return max(0, seconds * _MICROSECONDS + stated.nanos // 1000)
-
-
-def _is_indexable(offer_id: str) -> bool:
-    return len(offer_id) <= _MAX_INDEXED_ID_LENGTH and "\0" not in offer_id
+    if not 0 <= time.seconds <= _LAST_SECOND:
+        return 0
+    return max(0, time.seconds * _MICROSECONDS + time.nanos // 1000)
 
 
 def decode_chunk(payload: bytes) -> Sequence[bytes]:

@@ -4,10 +4,10 @@ Nothing is decoded for it, and memory does not grow with the feed: of each item 
 hash is stored was accepted before under the same rules; only others are read, validated and written.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from wapsi.db import WriteSession
@@ -32,47 +32,36 @@ class Action(StrEnum):
     UNPLACED = "X"
 
 
-_NOTHING_TO_DO = frozenset({Action.UNCHANGED.value, Action.STALE.value})
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`actions` by the first offset of a chunk, one letter an item.
+    """`actions` of the chunks that have to be read: by their first offset, one letter an item. The others are counted.
 
     `unseen` active offers are not in this FULL feed: their ids are in the temporary table sync_unseen. Those of
-    unchanged offers whose time moves are in sync_touched. `oldest_us` is the oldest time that the feed states,
-    `newest_us` the newest of what is new or changed; microseconds since 1970, 0 for none.
+    unchanged offers whose time moves are in sync_touched. `oldest_at` is the oldest time that the feed states,
+    `newest_at` the newest of what is new or changed.
     """
 
     actions: dict[int, str]
+    items: int
+    unchanged: int
+    stale: int
+    duplicates: int
     unseen: int
     touched: int
-    oldest_us: int
-    newest_us: int
-
-    def count(self, action: Action) -> int:
-        lower = action.value.lower()
-        return sum(letters.count(action.value) + letters.count(lower) for letters in self.actions.values())
-
-    @property
-    def items(self) -> int:
-        return sum(map(len, self.actions.values()))
-
-    def chunks_with_work(self) -> Iterator[int]:
-        """The first offsets of chunks that have to be read."""
-        return (first for first, letters in sorted(self.actions.items()) if not _NOTHING_TO_DO.issuperset(letters))
+    oldest_at: datetime | None
+    newest_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRules:
-    """`latest_us`: what is stated later is refused. `floor_us`: every active offer counts as stated at least then
-    (see CatalogueRow). `as_of_us`: the moment that a FULL feed describes. All in microseconds since 1970.
+    """What is stated later than `latest_at` is refused. Every active offer counts as stated at least at `floor_at`
+    (see CatalogueRow). `as_of` is the moment that a FULL feed describes.
     """
 
     full: bool
-    latest_us: int
-    floor_us: int
-    as_of_us: int
+    latest_at: datetime
+    floor_at: datetime | None
+    as_of: datetime
 
 
 async def make_plan(session: WriteSession, sync_id: UUID, merchant_id: UUID, rules: PlanRules) -> Plan:
@@ -80,16 +69,15 @@ async def make_plan(session: WriteSession, sync_id: UUID, merchant_id: UUID, rul
     driver = await session.driver()
     await driver.execute(_TEMPORARY)
     rows = await driver.fetch(
-        _COMPARE, sync_id, merchant_id, rules.latest_us, rules.floor_us, rules.full, rules.as_of_us
+        _COMPARE, sync_id, merchant_id, to_microseconds(rules.latest_at), rules.floor_at, rules.full, rules.as_of
     )
-    summary = next(row for row in rows if row["first_offset"] is None)
-    return Plan(
-        actions={row["first_offset"]: row["actions"] for row in rows if row["first_offset"] is not None},
-        unseen=summary["unseen"],
-        touched=summary["touched"],
-        oldest_us=summary["oldest_us"],
-        newest_us=summary["newest_us"],
-    )
+    *chunks, summary = sorted((dict(row) for row in rows), key=_last_without_offset)
+    del summary["first_offset"]
+    return Plan(**summary | {"actions": {chunk["first_offset"]: chunk["actions"] for chunk in chunks}})
+
+
+def _last_without_offset(row: dict[str, Any]) -> tuple[bool, int]:
+    return row["first_offset"] is None, row["first_offset"] or 0
 
 
 # A hash join of a whole feed and what it needs to sort fit into this; a larger feed goes to temporary files.
@@ -101,54 +89,60 @@ CREATE TEMP TABLE sync_unseen (id uuid NOT NULL) ON COMMIT DROP
 
 _COMPARE = """
 WITH items AS (
-    SELECT c.first_offset, i.*, i.kind < 2 AND i.time_us <= $3 AS is_placed
+    SELECT c.first_offset, i.n, i.offer_id, i.content_hash, i.kind, i.kind < 2 AND i.time_us <= $3 AS is_placed,
+        to_timestamp(0) + i.time_us * interval '1 microsecond' AS stated_at
     FROM sync_chunks c, unnest(c.offer_ids, c.content_hashes, c.source_times_us, c.kinds)
         WITH ORDINALITY AS i (offer_id, content_hash, time_us, kind, n)
     WHERE c.sync_id = $1
 ),
 ranked AS (
     SELECT *, row_number() OVER (
-        PARTITION BY offer_id, is_placed ORDER BY time_us DESC, first_offset DESC, n DESC) AS rank
+        PARTITION BY offer_id, is_placed ORDER BY stated_at DESC, first_offset DESC, n DESC) AS rank
     FROM items
 ),
 known AS (
-    SELECT id, offer_id, content_hash, status = 'active' AS is_active, CASE WHEN status = 'active' THEN
-        greatest((extract(epoch FROM source_time) * 1000000)::int8, $4)
-        ELSE (extract(epoch FROM source_time) * 1000000)::int8 END AS stated_us
+    SELECT id, offer_id, content_hash, status = 'active' AS is_active,
+        CASE WHEN status = 'active' THEN greatest(source_time, $4) ELSE source_time END AS counts_as_stated_at
     FROM offers WHERE merchant_id = $2
 ),
 compared AS MATERIALIZED (
-    SELECT r.first_offset, r.n, r.kind, r.time_us, k.id, k.is_active, k.stated_us, CASE
+    SELECT r.first_offset, r.n, r.kind, r.stated_at, k.id, k.is_active, k.counts_as_stated_at, CASE
         WHEN r.kind = 2 THEN 'R'
         WHEN NOT r.is_placed THEN 'X'
         WHEN r.rank > 1 THEN 'D'
         WHEN k.id IS NULL THEN 'C'
-        WHEN r.time_us < k.stated_us THEN 'S'
+        WHEN r.stated_at < k.counts_as_stated_at THEN 'S'
         WHEN k.is_active AND k.content_hash = r.content_hash THEN 'E'
         ELSE 'U' END AS action
     FROM ranked r FULL JOIN known k ON k.offer_id = r.offer_id
 ),
-times AS (
-    SELECT coalesce(min(time_us) FILTER (WHERE action NOT IN ('R', 'X', 'D')), 0) AS oldest_us,
-        coalesce(max(time_us) FILTER (WHERE action IN ('C', 'U')), 0) AS newest_us
+summary AS (
+    SELECT min(stated_at) FILTER (WHERE action NOT IN ('R', 'X', 'D')) AS oldest_at,
+        max(stated_at) FILTER (WHERE action IN ('C', 'U')) AS newest_at,
+        count(*) FILTER (WHERE action = 'E') AS unchanged, count(*) FILTER (WHERE action = 'S') AS stale,
+        count(*) FILTER (WHERE action = 'D') AS duplicates, count(*) AS items
     FROM compared WHERE first_offset IS NOT NULL
 ),
 touched AS (
     INSERT INTO sync_touched
-    SELECT id, to_timestamp(0) + time_us * interval '1 microsecond' FROM compared, times
-    WHERE first_offset IS NOT NULL AND action = 'E' AND time_us > stated_us AND NOT ($5 AND time_us <= oldest_us)
+    SELECT id, stated_at FROM compared, summary
+    WHERE action = 'E' AND stated_at > counts_as_stated_at AND NOT ($5 AND stated_at <= oldest_at)
     RETURNING id
 ),
 unseen AS (
     INSERT INTO sync_unseen
-    SELECT id FROM compared WHERE $5 AND first_offset IS NULL AND is_active AND stated_us <= $6
+    SELECT id FROM compared WHERE $5 AND first_offset IS NULL AND is_active AND counts_as_stated_at <= $6
     RETURNING id
-)
+),
+with_work AS (SELECT DISTINCT first_offset FROM compared WHERE action NOT IN ('E', 'S') OR kind = 1)
 SELECT first_offset, string_agg(CASE WHEN kind = 1 THEN lower(action) ELSE action END, '' ORDER BY n) AS actions,
-    NULL::int8 AS unseen, NULL::int8 AS touched, NULL::int8 AS oldest_us, NULL::int8 AS newest_us
-FROM compared WHERE first_offset IS NOT NULL GROUP BY first_offset
+    NULL::int8 AS items, NULL::int8 AS unchanged, NULL::int8 AS stale, NULL::int8 AS duplicates,
+    NULL::int8 AS unseen, NULL::int8 AS touched, NULL::timestamptz AS oldest_at, NULL::timestamptz AS newest_at
+FROM compared JOIN with_work USING (first_offset) GROUP BY first_offset
 UNION ALL
-SELECT NULL, NULL, (SELECT count(*) FROM unseen), (SELECT count(*) FROM touched), oldest_us, newest_us FROM times
+SELECT NULL, NULL, items, unchanged, stale, duplicates, (SELECT count(*) FROM unseen), (SELECT count(*) FROM touched),
+    oldest_at, newest_at
+FROM summary
 """
 
 

@@ -6,6 +6,7 @@ from the chunks that are durable.
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from domains.merchants import service as merchants
 from domains.offers.models import SYNC_STATES, OfferRow, OfferStatus, SyncMode, SyncRow, SyncState
 from domains.offers.service import publish, rollback, upload
 from domains.offers.service.issues import IssueLog
-from domains.offers.service.plan import Action, Plan, PlanRules, make_plan, shrinks_too_much, to_microseconds
+from domains.offers.service.plan import Plan, PlanRules, make_plan, shrinks_too_much
 from domains.offers.service.prepare import Preparation
 from domains.offers.service.stages import stage
 from domains.offers.validation import FUTURE_TOLERANCE, ValidationRules
@@ -36,7 +37,7 @@ class SyncTask:
     sync_id: UUID
     merchant: merchants.MerchantRef
     mode: SyncMode
-    as_of_us: int
+    as_of: datetime
     approved: bool
     items: int
 
@@ -74,9 +75,9 @@ async def _merge(job: Job, session: WriteSession, task: SyncTask, catalogue: pub
     moment = now()
     rules = PlanRules(
         full=task.full,
-        latest_us=to_microseconds(moment + FUTURE_TOLERANCE),
-        floor_us=catalogue.floor_us,
-        as_of_us=task.as_of_us,
+        latest_at=moment + FUTURE_TOLERANCE,
+        floor_at=catalogue.floor_at,
+        as_of=task.as_of,
     )
     with stage("plan"):
         plan = await make_plan(session, task.sync_id, task.merchant.id, rules)
@@ -96,7 +97,7 @@ async def _merge(job: Job, session: WriteSession, task: SyncTask, catalogue: pub
     with stage("merge"):
         await publication.write_chunks(plan, preparation, _Progress(job.runtime.db, task.sync_id).report)
         if doubt is None:
-            await publication.write_rest(plan, as_of_us=task.as_of_us)
+            await publication.write_rest(plan, as_of=task.as_of)
     if doubt is not None:
         await _quarantine(session, task, issues, plan, publication.rejected, doubt)
     else:
@@ -126,7 +127,7 @@ async def _load(db: Database, sync_id: UUID) -> SyncTask:
             sync_id=sync_id,
             merchant=await merchants.get_merchant_by_id(session, row.merchant_id),
             mode=SyncMode(row.mode),
-            as_of_us=to_microseconds(row.as_of),
+            as_of=row.as_of,
             approved=row.approved_by is not None,
             items=row.committed_offset,
         )
@@ -161,9 +162,12 @@ async def _publish(
     catalogue: publish.LockedCatalogue,
 ) -> None:
     changed = publication.changed_anything(plan)
-    floor_us = max(catalogue.floor_us, plan.oldest_us) if task.full else catalogue.floor_us
+    floors = [moment for moment in (catalogue.floor_at, plan.oldest_at if task.full else None) if moment is not None]
     await publication.finish(
-        floor_us=floor_us, full=task.full, changed=changed, stated_us=plan.newest_us or task.as_of_us
+        floor_at=max(floors, default=None),
+        full=task.full,
+        changed=changed,
+        stated_at=plan.newest_at or task.as_of,
     )
     rejected = publication.rejected
     await _conclude(
@@ -175,10 +179,10 @@ async def _publish(
         processed=task.items,
         created=publication.created,
         updated=publication.updated,
-        unchanged=plan.count(Action.UNCHANGED),
+        unchanged=plan.unchanged,
         withdrawn_by_item=publication.withdrawn_by_item,
-        stale=plan.count(Action.STALE),
-        duplicates=plan.count(Action.DUPLICATE),
+        stale=plan.stale,
+        duplicates=plan.duplicates,
         rejected=rejected,
         withdrawn_unseen=plan.unseen,
         reason="ROWS_REJECTED" if rejected else "",
@@ -198,7 +202,7 @@ async def _doubt(session: WriteSession, task: SyncTask, plan: Plan, limit_percen
     """Why a FULL sync should be looked at before it withdraws offers: (reason, in words)."""
     if not plan.unseen:
         return None
-    if not plan.oldest_us:
+    if plan.oldest_at is None:
         words = f"None of its {task.items} rows could be used, and it would withdraw all {plan.unseen} offers."
         return "NOTHING_USABLE", words
     active = await session.scalar(
@@ -219,7 +223,7 @@ async def _quarantine(
         issues,
         state=SyncState.QUARANTINED,
         processed=task.items,
-        duplicates=plan.count(Action.DUPLICATE),
+        duplicates=plan.duplicates,
         rejected=rejected,
         withdrawn_unseen=plan.unseen,
         reason=reason,

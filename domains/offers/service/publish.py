@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,11 +26,11 @@ OFFER_COLUMNS = tuple(column.name for column in OfferRow.__table__.columns)
 
 @dataclass(frozen=True, slots=True)
 class LockedCatalogue:
-    """`floor_us`: every active offer counts as stated at least then (microseconds since 1970; 0: never)."""
+    """Every active offer counts as stated at least at `floor_at`."""
 
     version: int
     revertible_version: int | None
-    floor_us: int
+    floor_at: datetime | None
 
 
 async def lock_catalogue(session: WriteSession, merchant_id: UUID) -> LockedCatalogue:
@@ -46,8 +47,7 @@ async def lock_catalogue(session: WriteSession, merchant_id: UUID) -> LockedCata
             {"id": merchant_id},
         )
     ).one()
-    floor = row.source_time_floor
-    return LockedCatalogue(row.version, row.revertible_version, to_microseconds(floor) if floor is not None else 0)
+    return LockedCatalogue(row.version, row.revertible_version, row.source_time_floor)
 
 
 class Publication:
@@ -67,8 +67,8 @@ class Publication:
     ) -> None:
         """Postgres takes the rows of one chunk while a thread prepares the next."""
         ready: Prepared | None = None
-        for first_offset in plan.chunks_with_work():
-            chunk = await self._read(first_offset, plan.actions[first_offset])
+        for first_offset, actions in plan.actions.items():
+            chunk = await self._read(first_offset, actions)
             _, ready = await asyncio.gather(
                 self._write(ready, on_progress), asyncio.to_thread(preparation.prepare, chunk)
             )
@@ -117,7 +117,7 @@ class Publication:
         self.withdrawn_by_item += len(ready.withdraw) + len(ready.entomb)
         await on_progress(ready.end_offset)
 
-    async def write_rest(self, plan: Plan, *, as_of_us: int) -> None:
+    async def write_rest(self, plan: Plan, *, as_of: datetime) -> None:
         """What is done at once for the whole feed: changes, withdrawals, times. Rows are kept as they were before."""
         driver = await self._session.driver()
         if self.updated:
@@ -126,24 +126,24 @@ class Publication:
             await driver.execute(_UPDATE_CHANGED, self._merchant_id, self.version, self._now)
         if plan.unseen:
             await driver.execute(_KEEP_UNSEEN, self.version)
-            await driver.execute(_WITHDRAW_UNSEEN, self.version, from_microseconds(as_of_us))
+            await driver.execute(_WITHDRAW_UNSEEN, self.version, as_of)
         if plan.touched:
             await driver.execute(_TOUCH, self._now)
 
     def changed_anything(self, plan: Plan) -> bool:
         return bool(self.created or self.updated or self.withdrawn_by_item or plan.unseen)
 
-    async def finish(self, *, floor_us: int, full: bool, changed: bool, stated_us: int) -> None:
+    async def finish(self, *, floor_at: datetime | None, full: bool, changed: bool, stated_at: datetime) -> None:
         """Moves the catalogue on. Only a publication that changed something is a new version, and search follows it.
 
-        `stated_us`: when the newest of what was written was stated, microseconds since 1970.
+        `stated_at`: when the newest of what was written was stated.
         """
         await self._session.execute(
             _MOVE_ON,
             {
                 "version": self.version,
                 "changed": changed,
-                "floor": from_microseconds(floor_us) if floor_us else None,
+                "floor": floor_at,
                 "full": full,
                 "id": self._merchant_id,
             },
@@ -152,7 +152,7 @@ class Publication:
             return
         driver = await self._session.driver()
         await driver.execute(_FORGET_REVISIONS, self._merchant_id, self.version)
-        args: dict[str, str | int] = {"merchant_id": str(self._merchant_id), "stated_us": stated_us}
+        args: dict[str, str | int] = {"merchant_id": str(self._merchant_id), "stated_us": to_microseconds(stated_at)}
         await outbox.enqueue(self._session, INDEX_DOCUMENTS, args, queue=SEARCH_QUEUE)
 
 

@@ -4,30 +4,68 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
-from wapsi.clock import now
 from wapsi.db import WriteSession
 
+# A transaction deletes so many rows: a chunk is up to half a megabyte.
+BATCH = 500
 
-async def tidy(session: WriteSession, *, keep: timedelta) -> None:
-    """Cancels syncs left open, and drops the staged bytes of settled ones (their counters and issues stay)."""
-    before = now() - keep
+
+async def cancel_abandoned(session: WriteSession, *, opened_before: datetime) -> None:
+    """Syncs that were opened, and then left."""
     await session.execute(
         text(
             "UPDATE syncs SET state = 'cancelled', reason = 'ABANDONED', finished_at = now(),"
             " message = 'Nothing was pushed or finished for too long.'"
             " WHERE state = 'open' AND created_at < :before"
         ),
-        {"before": before},
+        {"before": opened_before},
     )
-    for table in ("sync_chunks", "sync_uploads"):
-        await session.execute(
-            text(
-                f"DELETE FROM {table} USING syncs WHERE syncs.id = {table}.sync_id AND syncs.finished_at < :before"  # noqa: S608  # a literal above
-                " AND syncs.state IN ('succeeded', 'partial', 'failed', 'cancelled')"
-            ),
-            {"before": before},
-        )
 
+
+async def cancel_undecided(session: WriteSession, *, quarantined_before: datetime) -> None:
+    """Quarantined syncs that no operator decided: what they describe is no longer so."""
+    await session.execute(
+        text(
+            "UPDATE syncs SET state = 'cancelled', reason = 'UNDECIDED', finished_at = now(),"
+            " message = 'No operator approved it in time. Push the feed again.'"
+            " WHERE state = 'quarantined' AND finished_at < :before"
+        ),
+        {"before": quarantined_before},
+    )
+
+
+async def drop_staged(session: WriteSession, *, settled_before: datetime) -> int:
+    """Deletes a batch of what ended syncs were made of; returns how many rows. Their counters and issues stay."""
+    deleted = 0
+    for table, key in (("sync_chunks", "first_offset"), ("sync_uploads", "position")):
+        result = await session.scalar(
+            text(
+                f"WITH old AS (SELECT c.sync_id, c.{key} FROM syncs JOIN {table} c ON c.sync_id = syncs.id"  # noqa: S608  # literals above
+                f" WHERE {_ENDED} LIMIT :batch),"
+                f" gone AS (DELETE FROM {table} c USING old WHERE c.sync_id = old.sync_id AND c.{key} = old.{key}"
+                " RETURNING 1) SELECT count(*) FROM gone"
+            ),
+            {"before": settled_before, "batch": BATCH},
+        )
+        deleted += int(result)
+    return deleted
+
+
+async def drop_issues(session: WriteSession, *, settled_before: datetime) -> int:
+    """Deletes a batch of old syncs' issues; returns how many rows."""
+    return int(
+        await session.scalar(
+            text(
+                "WITH gone AS (DELETE FROM sync_issues WHERE id IN (SELECT i.id FROM syncs"  # noqa: S608  # a literal below
+                f" JOIN sync_issues i ON i.sync_id = syncs.id WHERE {_ENDED} LIMIT :batch) RETURNING 1)"
+                " SELECT count(*) FROM gone"
+            ),
+            {"before": settled_before, "batch": BATCH},
+        )
+    )
+
+
+_ENDED = "syncs.finished_at < :before AND syncs.state IN ('succeeded', 'partial', 'failed', 'cancelled')"
 
 # An offer without an expiry of its own lasts this long after its merchant last named it.
 UNSEEN_LIMIT = timedelta(days=30)

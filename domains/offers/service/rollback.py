@@ -10,7 +10,6 @@ from domains.merchants import service as merchants
 from domains.offers import errors
 from domains.offers.models import SyncMode, SyncRow
 from domains.offers.service import publish, syncs
-from domains.offers.service.plan import to_microseconds
 from domains.offers.service.prepare import CONTENT_COLUMNS
 from domains.offers.service.views import SyncView
 from wapsi.clock import now
@@ -72,7 +71,7 @@ async def take_back(session: WriteSession, sync_id: UUID, merchant_id: UUID, cat
     restored = _count(await driver.execute(_RESTORE, merchant_id, catalogue.version, version, moment))
     withdrawn = _count(await driver.execute(_WITHDRAW_NEW, merchant_id, catalogue.version, version))
     publication = publish.Publication(session, sync_id, merchant_id, version)
-    await publication.finish(floor_us=catalogue.floor_us, full=False, changed=True, stated_us=to_microseconds(moment))
+    await publication.finish(floor_at=catalogue.floor_at, full=False, changed=True, stated_at=moment)
     return (
         f"Version {catalogue.version} was taken back: {restored} offers are as they were before it, {withdrawn} that "
         f"it brought are withdrawn. This is version {version}."

@@ -7,12 +7,19 @@ import structlog
 from opentelemetry import metrics
 from sqlalchemy import text
 
+from domains.offers.service.plan import from_microseconds
+from wapsi.clock import now
 from wapsi.db import ReadSession
 from wapsi.queue.jobs import Job
 
 log = structlog.get_logger(__name__)
 _lag = metrics.get_meter(__name__).create_histogram(
     "wapsi.search.lag", unit="s", description="From a publication to the moment that search finds it."
+)
+_freshness = metrics.get_meter(__name__).create_histogram(
+    "wapsi.offers.freshness",
+    unit="s",
+    description="From the moment a merchant stated an offer to that search finds it.",
 )
 
 # 'simple': titles are English, Urdu and Roman Urdu in one field, and no stemmer fits all three.
@@ -38,8 +45,11 @@ _INDEX_BATCH = text(
 )
 
 
-async def index_documents(job: Job, merchant_id: UUID) -> None:
-    """Brings search up to the merchant's published version, a batch a transaction."""
+async def index_documents(job: Job, merchant_id: UUID, *, stated_us: int | None) -> None:
+    """Brings search up to the merchant's published version, a batch a transaction.
+
+    `stated_us`: when the newest of what was published was stated, microseconds since 1970.
+    """
     async with job.write() as session:
         catalogue = (
             await session.execute(
@@ -66,6 +76,8 @@ async def index_documents(job: Job, merchant_id: UUID) -> None:
                     {"version": catalogue.version, "id": merchant_id},
                 )
                 _lag.record(lag_s)
+                if stated_us is not None:
+                    _freshness.record((now() - from_microseconds(stated_us)).total_seconds())
                 await job.complete(session)
     log.info("search_indexed", merchant_id=str(merchant_id), version=catalogue.version)
 

@@ -13,6 +13,8 @@ class PrincipalKind(StrEnum):
     CUSTOMER = "customer"
     OPERATOR = "operator"
     PRODUCER = "producer"
+    # A job that acts on nobody's behalf; its id is the job's.
+    SYSTEM = "system"
 
 
 class CredentialsMissing(Unauthenticated):

@@ -13,7 +13,6 @@ from domains.merchants import service as merchants
 from domains.offers import service
 from domains.offers.service.chunks import content_hash, encode_chunk, store_chunks
 from domains.offers.service.plan import (
-    Action,
     Plan,
     PlanRules,
     from_microseconds,
@@ -28,9 +27,7 @@ from wapsi.runtime import Runtime
 from wapsi.security.principal import Principal, PrincipalKind
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-NOON_US = to_microseconds(NOON)
 HOUR = timedelta(hours=1)
-DAY_US = 86_400_000_000
 OPERATOR = Principal(PrincipalKind.OPERATOR, new_id(), frozenset())
 Item = Callable[..., pb.OfferItem]
 
@@ -61,11 +58,11 @@ class Planner:
         )
 
     async def plan(
-        self, *items: pb.OfferItem, full: bool = True, floor_us: int = 0, batch: int = 1000
+        self, *items: pb.OfferItem, full: bool = True, floor_at: datetime | None = None, batch: int = 1000
     ) -> tuple[str, Plan, list[str]]:
         """(one letter an item, the plan, the offer_ids that would be withdrawn)"""
         data = [item.SerializeToString(deterministic=True) for item in items]
-        rules = PlanRules(full=full, latest_us=NOON_US + DAY_US, floor_us=floor_us, as_of_us=NOON_US)
+        rules = PlanRules(full=full, latest_at=NOON + 24 * HOUR, floor_at=floor_at, as_of=NOON)
         async with self.runtime.db.write() as session:
             new = service.NewSync("planned", f"request {next(self.numbers)}", service.SyncMode.FULL)
             sync = await service.start_sync(session, OPERATOR, new)
@@ -121,7 +118,7 @@ async def test_items_that_cannot_be_compared_are_set_aside(planner: Planner, ite
         timeless, item(""), item("future", at=NOON + 48 * HOUR), pb.OfferItem(line=4), item("x" * 300), item("n\0l")
     )
     assert letters == "XXXRXX"
-    assert plan.oldest_us == 0
+    assert plan.oldest_at is None
 
 
 async def test_new_changed_and_unchanged_are_told_apart(planner: Planner, item: Item) -> None:
@@ -129,8 +126,7 @@ async def test_new_changed_and_unchanged_are_told_apart(planner: Planner, item: 
     await planner.store(item("changed"))
     letters, plan, _ = await planner.plan(item("new"), item("same"), item("changed", price_minor=1))
     assert letters == "CEU"
-    assert [plan.count(action) for action in (Action.CREATE, Action.UNCHANGED, Action.UPDATE)] == [1, 1, 1]
-    assert plan.items == 3
+    assert (plan.items, plan.unchanged) == (3, 1)
 
 
 async def test_offers_of_other_merchants_do_not_count(planner: Planner, item: Item) -> None:
@@ -145,7 +141,7 @@ async def test_an_item_that_its_producer_had_something_to_say_about_is_looked_at
     await planner.store(item("a"))
     letters, plan, _ = await planner.plan(noted, item("b"))
     assert letters == "eC"
-    assert plan.count(Action.UNCHANGED) == 1
+    assert plan.unchanged == 1
 
 
 async def test_chunks_with_nothing_to_do_are_not_read(planner: Planner, item: Item) -> None:
@@ -153,17 +149,18 @@ async def test_chunks_with_nothing_to_do_are_not_read(planner: Planner, item: It
         await planner.store(item(name))
     items = [item("a"), item("b"), item("c"), item("d", price_minor=1), item("a", at=NOON - HOUR)]
     _, plan, _ = await planner.plan(*items, batch=2)
-    assert list(plan.chunks_with_work()) == [2, 4]
+    assert plan.actions == {2: "EU", 4: "D"}
 
 
 async def test_an_older_message_never_wins(planner: Planner, item: Item) -> None:
     await planner.store(item("a"))
-    assert await planner.letters(item("a", at=NOON - HOUR, price_minor=1)) == "S"
+    letters, plan, _ = await planner.plan(item("a", at=NOON - HOUR, price_minor=1), item("b"))
+    assert (letters, plan.stale) == ("SC", 1)
 
 
 async def test_an_older_message_does_not_bring_a_withdrawn_offer_back(planner: Planner, item: Item) -> None:
     await planner.store(item("a"), active=False)
-    assert await planner.letters(item("a", at=NOON - HOUR)) == "S"
+    assert (await planner.plan(item("a", at=NOON - HOUR)))[1].stale == 1
     assert await planner.letters(item("a", at=NOON + HOUR)) == "U"
 
 
@@ -172,7 +169,7 @@ async def test_the_floor_stands_for_the_times_of_active_offers_only(planner: Pla
     await planner.store(item("a"), NOON - 100 * HOUR)
     await planner.store(item("withdrawn"), NOON - 100 * HOUR, active=False)
     changes = [item(name, at=NOON - HOUR, price_minor=1) for name in ("a", "withdrawn")]
-    assert await planner.letters(*changes, floor_us=NOON_US) == "SU"
+    assert await planner.letters(*changes, floor_at=NOON) == "SU"
 
 
 async def test_a_full_sync_withdraws_what_it_did_not_see_and_an_incremental_one_does_not(
@@ -202,7 +199,7 @@ async def test_unchanged_offers_of_one_feed_time_need_no_write(planner: Planner,
     for name in "ab":
         await planner.store(item(name), NOON - HOUR)
     letters, plan, _ = await planner.plan(item("a"), item("b"))
-    assert (letters, plan.touched, plan.oldest_us, plan.newest_us) == ("EE", 0, NOON_US, 0)
+    assert (letters, plan.unchanged, plan.touched, plan.oldest_at, plan.newest_at) == ("", 2, 0, NOON, None)
 
 
 async def test_unchanged_offers_stated_later_than_the_floor_are_touched(planner: Planner, item: Item) -> None:
@@ -216,7 +213,7 @@ async def test_unchanged_offers_stated_later_than_the_floor_are_touched(planner:
 async def test_the_newest_of_what_changes_is_told(planner: Planner, item: Item) -> None:
     await planner.store(item("same"), NOON - HOUR)
     _, plan, _ = await planner.plan(item("same", at=NOON), item("new", at=NOON - HOUR))
-    assert plan.newest_us == to_microseconds(NOON - HOUR)
+    assert plan.newest_at == NOON - HOUR
 
 
 @pytest.mark.parametrize(

@@ -419,20 +419,3 @@ async def test_a_dry_run_checks_and_stores_nothing(shop: Any, item: Item, admin_
     assert (answer.accepted, answer.rejected) == (1, 1)
     assert [(issue.offset, issue.issue.field) for issue in answer.issues] == [(1, "title")]
     assert await admin_sql("SELECT 1 FROM syncs") == []
-
-
-async def test_abandoned_syncs_and_old_chunks_are_tidied_away(
-    shop: Any, item: Item, admin_sql: Any, runtime: Any
-) -> None:
-    from domains.offers.service import retention
-
-    done = await shop.sync([item("a")])
-    left_open = await shop.start()
-    await admin_sql(
-        "UPDATE syncs SET created_at = now() - interval '3 days', finished_at = finished_at - interval '3 days'"
-    )
-    async with runtime.db.write() as session:
-        await retention.tidy(session, keep=timedelta(days=1))
-    assert (await shop.get(left_open.sync_id)).reason == "ABANDONED"
-    assert await admin_sql("SELECT 1 FROM sync_chunks") == []
-    assert (await shop.get(done.sync_id)).counters.created == 1

@@ -22,16 +22,15 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)wapsi/rpc/offers/v1/offer_item_head.proto\x12\x13wapsi.rpc.offers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x01\n\rOfferItemHead\x12/\n\x0bsource_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05offer\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x0c\n\x04line\x18\x03 \x01(\x03\x12\x0e\n\x06issues\x18\x04 \x03(\x0c\x12\x19\n\x11rejected_offer_id\x18\x05 \x01(\tB\x08\n\x06_offerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)wapsi/rpc/offers/v1/offer_item_head.proto\x12\x13wapsi.rpc.offers.v1\"m\n\rOfferItemHead\x12\x13\n\x0bsource_time\x18\x01 \x01(\x0c\x12\x12\n\x05offer\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x0e\n\x06issues\x18\x04 \x01(\x0c\x12\x19\n\x11rejected_offer_id\x18\x05 \x01(\tB\x08\n\x06_offerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wapsi.rpc.offers.v1.offer_item_head_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OFFERITEMHEAD']._serialized_start=100
-  _globals['_OFFERITEMHEAD']._serialized_end=251
+  _globals['_OFFERITEMHEAD']._serialized_start=66
+  _globals['_OFFERITEMHEAD']._serialized_end=175
 # @@protoc_insertion_point(module_scope)
