@@ -1,36 +1,56 @@
-"""All commands in one."""
+"""All commands in one. A command's module is imported only where it is the one that runs, or all are listed."""
+
+import sys
+from importlib import import_module
 
 import typer
 
-from wapsi.cli import doctor as doctor_command
-from wapsi.cli import feed, ledger, merchant, people, postback, roles, up
 from wapsi.cli.demo import use_demo_environment
+from wapsi.cli.faults import run
 
-app = typer.Typer(
-    name="wapsi",
-    help="A cashback platform: everything, or one of its processes.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.command("up")(up.command)
-app.add_typer(roles.app)
-app.command("doctor")(doctor_command.command)
-app.add_typer(feed.app, name="feed")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(people.operator_app, name="operator")
-app.add_typer(people.producer_app, name="producer")
-app.add_typer(merchant.app, name="merchant")
-app.add_typer(postback.app, name="postback")
-
+# The name of a command or a group of commands, the module, and what in it.
+_COMMANDS = {
+    "up": ("wapsi.cli.up", "command"),
+    "serve": ("wapsi.cli.roles", "serve"),
+    "worker": ("wapsi.cli.roles", "worker"),
+    "scheduler": ("wapsi.cli.roles", "scheduler"),
+    "migrate": ("wapsi.cli.roles", "migrate"),
+    "heartbeat": ("wapsi.cli.roles", "heartbeat"),
+    "doctor": ("wapsi.cli.doctor", "command"),
+    "feed": ("wapsi.cli.feed", "app"),
+    "ledger": ("wapsi.cli.ledger", "app"),
+    "operator": ("wapsi.cli.people", "operator_app"),
+    "producer": ("wapsi.cli.people", "producer_app"),
+    "merchant": ("wapsi.cli.merchant", "app"),
+    "postback": ("wapsi.cli.postback", "app"),
+}
+# These work on what WAPSI_DATABASE_URL names, or else on the `wapsi up` that runs here; processes never do.
 _TOOLS = frozenset({"doctor", "feed", "ledger", "operator", "producer", "merchant", "postback"})
 
 
-@app.callback()
+def make_app(only: str | None = None) -> typer.Typer:
+    """With `only` the name of a command, the others are left out."""
+    app = typer.Typer(
+        name="wapsi",
+        help="A cashback platform: everything, or one of its processes.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    for name in [only] if only in _COMMANDS else _COMMANDS:
+        module, attribute = _COMMANDS[name]
+        command = getattr(import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    app.callback()(_choose_environment)
+    return app
+
+
 def _choose_environment(context: typer.Context) -> None:
-    """Tools work on what WAPSI_DATABASE_URL names, or else on the `wapsi up` that runs here; processes never do."""
     if context.invoked_subcommand in _TOOLS:
         use_demo_environment()
 
 
 def main() -> None:
-    roles.run(app)
+    run(make_app(sys.argv[1] if len(sys.argv) > 1 else None))

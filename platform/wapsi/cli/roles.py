@@ -1,18 +1,15 @@
 """The processes. Apart from the other commands, so that one starts without importing what only those use."""
 
 import asyncio
-import sys
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
+from wapsi.cli.faults import run
 from wapsi.cli.settings import errors, load_settings
 from wapsi.config import Settings
-from wapsi.db.engine import PoolBudgetExceeded
 from wapsi.heartbeat import is_fresh
 from wapsi.migrations import run as migrations
-from wapsi.roots.errors import CannotListen
 from wapsi.telemetry.logs import configure_logs
 from wapsi.telemetry.setup import Telemetry
 
@@ -91,19 +88,6 @@ def heartbeat() -> None:
     if not is_fresh(path):
         errors.print(f"{path} was not touched lately.")
         raise typer.Exit(1)
-
-
-def run(commands: typer.Typer) -> None:
-    """Faults that have a remedy end in words and a non-zero exit, not in a traceback."""
-    try:
-        commands()
-    except (PoolBudgetExceeded, CannotListen) as error:
-        errors.print(f"[red]Refused to start:[/red] {error}")
-        sys.exit(2)
-    except (ConnectionError, DBAPIError) as error:
-        errors.print(f"[red]A server that this needs did not answer:[/red] {getattr(error, 'orig', error)}")
-        errors.print("[bold]wapsi doctor[/bold] says which one and what to look at.")
-        sys.exit(3)
 
 
 if __name__ == "__main__":

@@ -18,21 +18,36 @@ _CLIENT_OPTIONS: dict[str, Any] = {
 }
 _DEAD_WORKER_TIMEOUT_MS = 60_000
 _DEAD_MESSAGE_TTL_MS = 60_000
+_PROMPT_QUEUES = frozenset({"ingest"})
+_PROMPT_MS = 30
+_DELAYED_MS = 5000
 
 
-def make_broker(settings: Settings, middleware: list[Middleware] | None = None) -> RedisBroker:
+def make_broker(settings: Settings, middleware: list[Middleware] | None = None) -> "WakefulBroker":
     """No retries of Dramatiq's own, no results: attempts are counted in the jobs table."""
     client = redis.Redis.from_url(
         settings.queue_url,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **_CLIENT_OPTIONS,
     )
-    return RedisBroker(  # type: ignore[no-untyped-call]
+    return WakefulBroker(  # type: ignore[no-untyped-call]
         client=client,
         middleware=[*(middleware or []), AsyncIO(), TimeLimit(), ShutdownNotifications(notify_shutdown=True)],
         heartbeat_timeout=_DEAD_WORKER_TIMEOUT_MS,
         dead_message_ttl=_DEAD_MESSAGE_TTL_MS,
     )
+
+
+class WakefulBroker(RedisBroker):
+    """Looks into each queue as often as the work in it is waited for.
+
+    An idle consumer sleeps between looks, up to `timeout`. A person or a program waits for a sync, and an unchanged
+    feed is done in half a second; nobody waits for the other queues, and the delay queues are never used.
+    """
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Any:
+        idle_ms = _PROMPT_MS if queue_name in _PROMPT_QUEUES else _DELAYED_MS if queue_name.endswith(".DQ") else timeout
+        return super().consume(queue_name, prefetch, idle_ms)  # type: ignore[no-untyped-call]
 
 
 class QueueProbe:

@@ -18,8 +18,6 @@ from wapsi.telemetry.setup import Telemetry
 
 log = structlog.get_logger(__name__)
 
-# How long an idle worker sleeps before it looks into its queues again: a sync of an unchanged feed takes half a second.
-WAKE_UP_LIMIT_MS = 40
 
 
 def work(settings: Settings, telemetry: Telemetry) -> None:
@@ -32,7 +30,7 @@ def work(settings: Settings, telemetry: Telemetry) -> None:
     runtime = make_runtime(settings, telemetry, role="worker")
     broker = make_broker(settings, [TraceMessages()])
     declare_actors(broker, runtime)
-    worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=WAKE_UP_LIMIT_MS)
+    worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=200)
     worker.start()
     heartbeat = Heartbeat(settings.heartbeat_file)
     heartbeat.start()

@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from typer.testing import CliRunner, Result
 
-from wapsi.cli.app import app
+from wapsi.cli.app import make_app
 from wapsi.config import Settings, get_settings
 
 Run = Callable[..., Result]
@@ -17,7 +17,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     def run(*arguments: str, **environment: str) -> Result:
         get_settings.cache_clear()
         wide = {"COLUMNS": "300", "TERM": "dumb", "NO_COLOR": "1"}
-        return runner.invoke(app, list(arguments), env=wide | environment)
+        return runner.invoke(make_app(), list(arguments), env=wide | environment)
 
     yield run
     get_settings.cache_clear()
