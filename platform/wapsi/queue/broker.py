@@ -47,7 +47,7 @@ class WakefulBroker(RedisBroker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Any:
         idle_ms = _PROMPT_MS if queue_name in _PROMPT_QUEUES else _DELAYED_MS if queue_name.endswith(".DQ") else timeout
-        return super().consume(queue_name, prefetch, idle_ms)  # type: ignore[no-untyped-call]
+        return super().consume(queue_name, prefetch, idle_ms)
 
 
 class QueueProbe:

@@ -1,24 +1,30 @@
 """Sends wake-ups for jobs that are due: new ones at once, unanswered ones again, abandoned ones after their lease."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import structlog
 from dramatiq import Broker, Message
 from dramatiq.errors import BrokerConnectionError
 from opentelemetry import metrics
 from redis.exceptions import RedisError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from wapsi.db import Database
 from wapsi.errors import Unavailable
+from wapsi.queue.notices import Notices, job_notices
 
 log = structlog.get_logger(__name__)
 _sent = metrics.get_meter(__name__).create_counter("wapsi.jobs.wakeups", unit="{message}")
 
 BATCH = 500
-IDLE_PAUSE_S = 0.05
+# Jobs that become due by the clock (retries, expired leases) are found by looking.
+IDLE_LISTENING_S = 0.5
+IDLE_S = 0.1
 FAULT_PAUSE_S = 1.0
 
 # A message may be lost; it is sent again after 5, 10, 20, 40 and then every 60 seconds until someone claims the job.
@@ -64,20 +70,30 @@ def _send(broker: Broker, rows: Sequence[Any]) -> None:
         )
 
 
-async def relay_for_ever(db: Database, broker: Broker) -> None:
-    """Until cancelled. Faults of the database or the queue are waited out."""
+async def relay_for_ever(db: Database, broker: Broker, *, listen: bool) -> None:
+    """Until cancelled. Faults of the database or the queue are waited out.
+
+    `listen=False` looks more often instead: a transaction pooler forwards no notices.
+    """
     faulty = False
     while True:
         try:
-            sent = await relay_due(db, broker)
-        except (Unavailable, RedisError, BrokerConnectionError, OSError) as error:
+            async with job_notices(db) if listen else contextlib.nullcontext(Notices()) as notices:
+                await _relay(db, broker, notices, IDLE_LISTENING_S if listen else IDLE_S, was_faulty=faulty)
+                faulty = False
+        except (Unavailable, RedisError, BrokerConnectionError, OSError, asyncpg.InterfaceError, DBAPIError) as error:
             if not faulty:
                 log.warning("relay_waits", cause=repr(error.__cause__ or error))
             faulty = True
             await asyncio.sleep(FAULT_PAUSE_S)
-            continue
-        if faulty:
+
+
+async def _relay(db: Database, broker: Broker, notices: Notices, idle_s: float, *, was_faulty: bool) -> None:
+    """Until the notices are lost. Raises what is at fault."""
+    while not notices.lost:
+        sent = await relay_due(db, broker)
+        if was_faulty:
             log.info("relay_resumed")
-            faulty = False
+            was_faulty = False
         if sent < BATCH:
-            await asyncio.sleep(IDLE_PAUSE_S)
+            await notices.wait(idle_s)

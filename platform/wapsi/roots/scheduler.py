@@ -28,7 +28,7 @@ async def schedule(settings: Settings, telemetry: Telemetry) -> None:
     broker = make_broker(settings)
     async with checked(runtime), asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(relay_for_ever(runtime.db, broker)),
+            group.create_task(relay_for_ever(runtime.db, broker, listen=not settings.database_through_pgbouncer)),
             group.create_task(enqueue_for_ever(runtime.db)),
         ]
         heartbeat = Heartbeat(settings.heartbeat_file)

@@ -1,6 +1,8 @@
 """Due jobs reach the queue, lost messages are sent again, and a queue that is down loses nothing."""
 
 import asyncio
+import contextlib
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisUnreachable
 from wapsi.config import Settings
 from wapsi.queue import outbox
 from wapsi.queue.broker import QueueProbe, make_broker
+from wapsi.queue.notices import Notices, job_notices
 from wapsi.queue.periodic import bury_unknown, enqueue_due
 from wapsi.queue.registry import JOB_KINDS
 from wapsi.queue.relay import relay_due, relay_for_ever
@@ -95,7 +98,7 @@ async def test_the_relay_waits_out_a_queue_that_is_down(runtime: Runtime, settin
     async with runtime.db.write() as session:
         await outbox.enqueue(session, "test.job", {}, queue="q6")
     down = make_broker(settings.model_copy(update={"queue_url": "redis://127.0.0.1:1/0"}))
-    relay = asyncio.ensure_future(relay_for_ever(runtime.db, down))
+    relay = asyncio.ensure_future(relay_for_ever(runtime.db, down, listen=True))
     await asyncio.sleep(0.5)
     assert not relay.done(), "the relay gave up"
     relay.cancel()
@@ -152,3 +155,38 @@ async def test_the_probe_tells_whether_the_queue_answers(settings: Settings) -> 
     with pytest.raises(RedisUnreachable):
         await down.ping()
     await down.aclose()
+
+
+async def test_an_enqueued_job_is_announced_when_its_transaction_commits(runtime: Runtime) -> None:
+    async with job_notices(runtime.db) as notices:
+        with contextlib.suppress(ZeroDivisionError):
+            async with runtime.db.write() as session:
+                await outbox.enqueue(session, "test.job", {})
+                raise ZeroDivisionError
+        assert not await came(notices, within_s=0.2)
+        async with runtime.db.write() as session:
+            await outbox.enqueue(session, "test.job", {})
+            assert not await came(notices, within_s=0.1)
+        assert await came(notices, within_s=10)
+
+
+async def came(notices: Notices, within_s: float) -> bool:
+    started_s = time.monotonic()
+    await notices.wait(within_s)
+    return time.monotonic() - started_s < within_s
+
+
+async def test_with_its_connection_the_relay_loses_no_job(runtime: Runtime, broker: Any, admin_sql: Any) -> None:
+    relay = asyncio.ensure_future(relay_for_ever(runtime.db, broker, listen=True))
+    await asyncio.sleep(0.2)
+    listening = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+    assert len(await admin_sql(listening)) == 1
+    async with runtime.db.write() as session:
+        job_id = await outbox.enqueue(session, "test.job", {}, queue="q8")
+    found: list[str] = []
+    async with asyncio.timeout(20):
+        while not found:
+            found = await messages(broker, "q8")
+    assert found == [str(job_id)]
+    assert not relay.done(), "the relay gave up"
+    relay.cancel()

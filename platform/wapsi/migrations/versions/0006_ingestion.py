@@ -1,4 +1,4 @@
-"""Chunks carry an index of their items, publications keep what they replaced, and a sync may take one back.
+"""Chunks carry an index of their items, publications keep what they replaced, and enqueued jobs are announced.
 
 The columns of a chunk's index have defaults, so that the previous release can go on writing chunks while this one
 starts; a sync with such chunks fails with SYNC_INCOMPLETE and is pushed again.
@@ -38,6 +38,10 @@ def upgrade() -> None:
     op.drop_constraint("offer_prices_id_fkey", "offer_prices")
     op.add_column("catalogues", sa.Column("revertible_version", sa.BigInteger))
     _create_revisions()
+    op.execute(_ANNOUNCE)
+    op.execute(
+        "CREATE TRIGGER announce_jobs AFTER INSERT ON jobs FOR EACH STATEMENT EXECUTE FUNCTION announce_jobs()"
+    )
     # Search follows a publication in the order of this index, a batch at a time.
     with op.get_context().autocommit_block():
         op.create_index(
@@ -47,6 +51,15 @@ def upgrade() -> None:
             postgresql_concurrently=True,
         )
         op.drop_index("ix_offers_merchant_id_catalogue_version", "offers", postgresql_concurrently=True)
+
+
+_ANNOUNCE = """
+CREATE FUNCTION announce_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('wapsi_jobs', '');
+    RETURN NULL;
+END $$
+"""
 
 
 def _create_revisions() -> None:
@@ -90,6 +103,8 @@ def downgrade() -> None:
             postgresql_concurrently=True,
         )
         op.drop_index("ix_offers_merchant_id_catalogue_version_id", "offers", postgresql_concurrently=True)
+    op.execute("DROP TRIGGER announce_jobs ON jobs")
+    op.execute("DROP FUNCTION announce_jobs()")
     op.drop_table("offer_revisions")
     op.drop_column("catalogues", "revertible_version")
     for table, column, target in (
