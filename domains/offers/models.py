@@ -50,7 +50,8 @@ _S = SyncState
 SYNC_STATES = StateMachine(
     "sync",
     {
-        _S.OPEN: [_S.QUEUED, _S.CANCELLED, _S.FAILED],
+        # Succeeded at once: the feed is known to be the published one.
+        _S.OPEN: [_S.QUEUED, _S.SUCCEEDED, _S.CANCELLED, _S.FAILED],
         _S.QUEUED: [_S.PROCESSING, _S.CANCELLED, _S.FAILED],
         _S.PROCESSING: [_S.SUCCEEDED, _S.PARTIAL, _S.FAILED, _S.QUARANTINED],
         # Approved it is queued again and publishes; discarded it is cancelled.
@@ -89,6 +90,8 @@ class SyncRow(Base):
     upload_options: Mapped[dict[str, Any] | None]
     committed_offset: Mapped[int] = mapped_column(BigInteger, server_default="0")
     checksum: Mapped[bytes] = mapped_column(LargeBinary)
+    # What a FULL feed is made of, where its producer says it.
+    feed_digest: Mapped[bytes | None] = mapped_column(LargeBinary)
     approved_by: Mapped[str | None]
     processed: Mapped[int] = mapped_column(BigInteger, server_default="0")
     created: Mapped[int] = mapped_column(BigInteger, server_default="0")
@@ -176,6 +179,8 @@ class CatalogueRow(Base):
     version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     indexed_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     revertible_version: Mapped[int | None] = mapped_column(BigInteger)
+    # The sync whose feed is all that is published, where that feed can be known again by its digest.
+    feed_sync_id: Mapped[UUID | None]
     source_time_floor: Mapped[datetime | None]
     last_full_seen_at: Mapped[datetime | None]
     published_at: Mapped[datetime | None]

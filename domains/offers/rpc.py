@@ -46,6 +46,7 @@ class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
             mode=mode,
             as_of=_moment(request.as_of) if request.HasField("as_of") else None,
             source=request.source,
+            feed_digest=request.feed_digest,
         )
         async with self._db.write() as session:
             sync = await service.start_sync(session, current_principal(), new)

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 from domains.cashback.config import CashbackSettings
+from domains.offers.config import FeedFetchSettings
 from wapsi.config import Settings
 
-NAMES = sorted([*Settings.model_fields, *(f"cashback_{name}" for name in CashbackSettings.model_fields)])
+NAMES = sorted(
+    [
+        *Settings.model_fields,
+        *(f"cashback_{name}" for name in CashbackSettings.model_fields),
+        *(f"feed_fetch_{name}" for name in FeedFetchSettings.model_fields),
+    ]
+)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)[^)]*\)")
 
 

@@ -1,5 +1,7 @@
 """What a feed does not say about itself."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +12,8 @@ from domains.offers.feeds.errors import FeedError
 FORMATS: Final = ("google_xml", "google_tsv", "google_csv", "awin_csv", "yml", "shopify_csv", "jsonl", "json", "csv")
 MAX_EXPANDED_BYTES: Final = 2 * 1024**3
 MAX_EXPANSION_RATIO: Final = 150
+# Raise it when a file is read otherwise than before.
+_READER_VERSION: Final = 1
 _TEXT_OPTIONS: Final = ("encoding", "format", "delimiter", "default_availability", "link_base")
 
 
@@ -33,6 +37,17 @@ class FeedOptions:
     link_base: str | None = None
     max_expanded_bytes: int = MAX_EXPANDED_BYTES
     max_expansion_ratio: int = MAX_EXPANSION_RATIO
+
+    def digest_with(self, file_sha256: str) -> bytes:
+        """Tells whether a file, read with these options, gives the items that it gave before, but for their time.
+
+        Empty where rows state times of their own.
+        """
+        if self.column_mapping is not None and "source_time" in self.column_mapping:
+            return b""
+        meaning = {name: getattr(self, name) for name in ("default_currency", "column_mapping", *_TEXT_OPTIONS)}
+        text = json.dumps([_READER_VERSION, file_sha256, meaning], sort_keys=True, default=dict)
+        return hashlib.sha256(text.encode()).digest()
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any], *, source_time: datetime) -> Self:

@@ -40,6 +40,7 @@ class SyncTask:
     as_of: datetime
     approved: bool
     items: int
+    has_digest: bool
 
     @property
     def full(self) -> bool:
@@ -130,6 +131,7 @@ async def _load(db: Database, sync_id: UUID) -> SyncTask:
             as_of=row.as_of,
             approved=row.approved_by is not None,
             items=row.committed_offset,
+            has_digest=row.feed_digest is not None,
         )
 
 
@@ -162,14 +164,15 @@ async def _publish(
     catalogue: publish.LockedCatalogue,
 ) -> None:
     changed = publication.changed_anything(plan)
+    rejected = publication.rejected
     floors = [moment for moment in (catalogue.floor_at, plan.oldest_at if task.full else None) if moment is not None]
     await publication.finish(
         floor_at=max(floors, default=None),
         full=task.full,
         changed=changed,
         stated_at=plan.newest_at or task.as_of,
+        feed_is_all=await _feed_is_all(session, task, plan, publication),
     )
-    rejected = publication.rejected
     await _conclude(
         session,
         task,
@@ -205,12 +208,26 @@ async def _doubt(session: WriteSession, task: SyncTask, plan: Plan, limit_percen
     if plan.oldest_at is None:
         words = f"None of its {task.items} rows could be used, and it would withdraw all {plan.unseen} offers."
         return "NOTHING_USABLE", words
-    active = await session.scalar(
-        select(func.count()).where(OfferRow.merchant_id == task.merchant.id, OfferRow.status == OfferStatus.ACTIVE)
-    )
-    if shrinks_too_much(plan.unseen, active or 0, limit_percent):
+    active = await _active_offers(session, task)
+    if shrinks_too_much(plan.unseen, active, limit_percent):
         return "SHRINK_GUARD", f"It would withdraw {plan.unseen} of {active} offers, more than {limit_percent} %."
     return None
+
+
+async def _active_offers(session: WriteSession, task: SyncTask) -> int:
+    statement = select(func.count()).where(
+        OfferRow.merchant_id == task.merchant.id, OfferRow.status == OfferStatus.ACTIVE
+    )
+    return await session.scalar(statement) or 0
+
+
+async def _feed_is_all(session: WriteSession, task: SyncTask, plan: Plan, publication: publish.Publication) -> bool:
+    """Whether this feed again, later, would change nothing (see known_feeds)."""
+    if not (task.full and task.has_digest):
+        return False
+    if publication.rejected or publication.withdrawn_by_item or plan.stale:
+        return False
+    return await _active_offers(session, task) == plan.items - plan.duplicates
 
 
 async def _quarantine(

@@ -133,10 +133,13 @@ class Publication:
     def changed_anything(self, plan: Plan) -> bool:
         return bool(self.created or self.updated or self.withdrawn_by_item or plan.unseen)
 
-    async def finish(self, *, floor_at: datetime | None, full: bool, changed: bool, stated_at: datetime) -> None:
+    async def finish(
+        self, *, floor_at: datetime | None, full: bool, changed: bool, stated_at: datetime, feed_is_all: bool
+    ) -> None:
         """Moves the catalogue on. Only a publication that changed something is a new version, and search follows it.
 
-        `stated_at`: when the newest of what was written was stated.
+        `stated_at`: when the newest of what was written was stated. `feed_is_all`: the sync's feed, all of it, is what
+        is published now.
         """
         await self._session.execute(
             _MOVE_ON,
@@ -145,6 +148,7 @@ class Publication:
                 "changed": changed,
                 "floor": floor_at,
                 "full": full,
+                "feed_sync_id": self._sync_id if feed_is_all else None,
                 "id": self._merchant_id,
             },
         )
@@ -219,6 +223,7 @@ _TOUCH = "UPDATE offers o SET source_time = t.stated_at, last_seen_at = $1 FROM 
 _MOVE_ON = text(
     "UPDATE catalogues SET version = CASE WHEN :changed THEN :version ELSE version END,"
     " revertible_version = CASE WHEN :changed THEN :version ELSE revertible_version END,"
+    " feed_sync_id = CASE WHEN :full OR :changed THEN CAST(:feed_sync_id AS uuid) ELSE feed_sync_id END,"
     " published_at = CASE WHEN :changed THEN now() ELSE published_at END, source_time_floor = :floor,"
     " last_full_seen_at = CASE WHEN :full THEN now() ELSE last_full_seen_at END WHERE merchant_id = :id"
 )

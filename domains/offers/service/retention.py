@@ -76,8 +76,10 @@ _EXPIRE = text(
     "WITH unseen AS (SELECT o.id FROM catalogues c JOIN offers o ON o.merchant_id = c.merchant_id"
     " WHERE o.status = 'active' AND coalesce(c.last_full_seen_at, '-infinity') < :before"
     " AND o.last_seen_at < :before AND o.expires_at IS NULL LIMIT :batch),"
-    " gone AS (UPDATE offers SET status = 'withdrawn' FROM unseen WHERE offers.id = unseen.id RETURNING offers.id),"
-    " unlisted AS (DELETE FROM offer_documents USING gone WHERE offer_documents.id = gone.id) "
+    " gone AS (UPDATE offers SET status = 'withdrawn' FROM unseen WHERE offers.id = unseen.id"
+    " RETURNING offers.id, offers.merchant_id),"
+    " unlisted AS (DELETE FROM offer_documents USING gone WHERE offer_documents.id = gone.id),"
+    " other AS (UPDATE catalogues SET feed_sync_id = NULL WHERE merchant_id IN (SELECT merchant_id FROM gone)) "
     "SELECT count(*) FROM gone"
 )
 

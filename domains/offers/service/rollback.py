@@ -71,7 +71,7 @@ async def take_back(session: WriteSession, sync_id: UUID, merchant_id: UUID, cat
     restored = _count(await driver.execute(_RESTORE, merchant_id, catalogue.version, version, moment))
     withdrawn = _count(await driver.execute(_WITHDRAW_NEW, merchant_id, catalogue.version, version))
     publication = publish.Publication(session, sync_id, merchant_id, version)
-    await publication.finish(floor_at=catalogue.floor_at, full=False, changed=True, stated_at=moment)
+    await publication.finish(floor_at=catalogue.floor_at, full=False, changed=True, stated_at=moment, feed_is_all=False)
     return (
         f"Version {catalogue.version} was taken back: {restored} offers are as they were before it, {withdrawn} that "
         f"it brought are withdrawn. This is version {version}."

@@ -13,6 +13,7 @@ from domains.merchants import service as merchants
 from domains.offers import errors
 from domains.offers.models import SETTLED_SYNC_STATES, SYNC_STATES, SyncMode, SyncRow, SyncState
 from domains.offers.service.chunks import Chunk, encode_chunk, store_chunks
+from domains.offers.service.known_feeds import settle_if_known, stored_digest
 from domains.offers.service.plan import to_microseconds
 from domains.offers.service.views import SyncCounters, SyncView
 from domains.offers.validation import FUTURE_TOLERANCE
@@ -40,6 +41,7 @@ class NewSync:
     mode: SyncMode
     as_of: datetime | None = None
     source: str = ""
+    feed_digest: bytes = b""
     upload_options: dict[str, Any] | None = None
 
 
@@ -78,6 +80,7 @@ async def start_sync(session: WriteSession, principal: Principal, new: NewSync) 
             created_by=str(principal),
             upload_options=new.upload_options,
             checksum=EMPTY_CHECKSUM,
+            feed_digest=stored_digest(new.feed_digest),
             trace_id=current_trace_id(),
         )
         .on_conflict_do_nothing(index_elements=[SyncRow.merchant_id, SyncRow.request_id])
@@ -91,6 +94,8 @@ async def start_sync(session: WriteSession, principal: Principal, new: NewSync) 
             f"request_id {new.request_id} was used for a sync with mode {row.mode}. Use a new one.",
             sync_id=str(row.id),
         )
+    if row.state == SyncState.OPEN and not row.committed_offset:
+        await settle_if_known(session, row)
     return view_of(row, merchant.slug)
 
 

@@ -78,13 +78,15 @@ async def start_upload(
     Raises what start_sync raises, and FileDiffers.
     """
     options = {**(new.upload_options or {}), "sha256": feed.sha256}
-    sync = await syncs.start_sync(session, principal, replace(new, upload_options=options))
+    digest = FeedOptions.from_json(options, source_time=now()).digest_with(feed.sha256)
+    sync = await syncs.start_sync(session, principal, replace(new, upload_options=options, feed_digest=digest))
     row = await session.get_locked(SyncRow, sync.id)
     assert row is not None
     if (row.upload_options or {}).get("sha256") != feed.sha256:
         raise FileDiffers("This Idempotency-Key was used with another file. Use a new key for a new feed.")
     if row.state != SyncState.OPEN:
-        return sync, True
+        # Not queued and yet ended: it was known as soon as it came.
+        return sync, row.queued_at is not None
     await store(session, sync.id, feed)
     await syncs.queue(session, sync.id)
     return await syncs.get_sync(session, principal, sync.id), False

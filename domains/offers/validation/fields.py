@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
+import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from domains.offers.validation.issues import error, warning
-from domains.offers.validation.links import LinkProblem, check_link
+from domains.offers.validation.links import LinkProblem, check_link, is_ordinary_link
 from domains.offers.validation.rules import ValidationRules
-from domains.offers.validation.text import clean, cut
+from domains.offers.validation.text import clean, cut, is_clean
 from wapsi.money import MINOR_DIGITS
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
@@ -23,7 +25,8 @@ MAX_ATTRIBUTES: Final = 50
 MAX_ATTRIBUTE_NAME_LENGTH: Final = 50
 MAX_ATTRIBUTE_VALUE_LENGTH: Final = 500
 MAX_STRICT_TEXT_LENGTH: Final = 50
-_GTIN_LENGTHS: Final = frozenset({8, 12, 13, 14})
+# By length: what the weighted sum has too much when it is made over ASCII codes and not over digits.
+_GTIN_EXCESS: Final = {length: ord("0") * ((length + 1) // 2 + 3 * (length // 2)) for length in (8, 12, 13, 14)}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND: Final = 253_402_300_799  # the end of the year 9999
 Issues = list[pb.Issue]
@@ -31,7 +34,8 @@ Issues = list[pb.Issue]
 
 def text(value: str, field: str, max_length: int, issues: Issues) -> str:
     """Cleaned, and cut where it is too long, each with a warning."""
-    if not value:
+    # is_clean, without the call: most texts are clean, and there are many.
+    if len(value) <= max_length and value.isprintable() and "  " not in value and value.strip() == value:
         return value
     cleaned, removed = clean(value)
     if removed:
@@ -45,7 +49,7 @@ def text(value: str, field: str, max_length: int, issues: Issues) -> str:
 
 def identifier(value: str, field: str, max_length: int, issues: Issues) -> str:
     """Cleaned; one that is too long is left out, because a part of it would identify something else."""
-    if not value:
+    if len(value) <= max_length and is_clean(value):
         return value
     cleaned, removed = clean(value)
     if removed:
@@ -59,8 +63,6 @@ def identifier(value: str, field: str, max_length: int, issues: Issues) -> str:
 
 def strict_text(value: str, field: str, issues: Issues) -> str:
     """For rate_category and coupon_code: money hangs on the exact value, so nothing is repaired."""
-    if not value:
-        return value
     cleaned, removed = clean(value)
     if removed or len(cleaned) > MAX_STRICT_TEXT_LENGTH:
         message = f"It must have at most {MAX_STRICT_TEXT_LENGTH} visible characters. Correct it."
@@ -91,13 +93,15 @@ def price(
     offer: pb.Offer, rules: ValidationRules, issues: Issues, *, is_product: bool
 ) -> tuple[int | None, str | None]:
     """(amount in minor units, currency), both None where the offer has no price."""
+    stated = offer.price
+    amount_minor = stated.amount_minor
+    currency = stated.currency or rules.default_currency
+    if amount_minor > 0 and currency in MINOR_DIGITS:
+        return amount_minor, currency
     if not offer.HasField("price"):
         if is_product:
             issues.append(error("PRICE_REQUIRED", "price", "A product needs a price. Send an amount and a currency."))
         return None, None
-    stated = offer.price
-    amount_minor = stated.amount_minor
-    currency = stated.currency or rules.default_currency
     if currency not in MINOR_DIGITS:
         message = "It is no ISO 4217 currency code in upper case. Send one such as PKR."
         issues.append(error("CURRENCY_UNKNOWN", "price", message, currency))
@@ -115,8 +119,9 @@ def sale(
 ) -> tuple[int | None, datetime | None, datetime | None]:
     """(sale price, start, end). A sale that makes no sense is left out, and the regular price counts."""
     none = (None, None, None)
-    amount_minor = offer.sale_price.amount_minor
-    sale_currency = offer.sale_price.currency or rules.default_currency
+    stated = offer.sale_price
+    amount_minor = stated.amount_minor
+    sale_currency = stated.currency or rules.default_currency
     if price_minor is None:
         issues.append(warning("SALE_PRICE_WITHOUT_PRICE", "sale_price", "Send the regular price too; it was left out."))
         return none
@@ -128,8 +133,8 @@ def sale(
         message = "It must be over 0 and lower than the price; it was left out. Send it only while it is lower."
         issues.append(warning("SALE_PRICE_NOT_LOWER", "sale_price", message, str(amount_minor)))
         return none
-    starts_at = moment(offer, "sale_starts_at", issues)
-    ends_at = moment(offer, "sale_ends_at", issues)
+    starts_at = moment(offer.sale_starts_at, "sale_starts_at", issues) if offer.HasField("sale_starts_at") else None
+    ends_at = moment(offer.sale_ends_at, "sale_ends_at", issues) if offer.HasField("sale_ends_at") else None
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:
         message = "The sale ends before it starts and was left out. Correct one of the two times."
         issues.append(warning("SALE_INTERVAL_INVALID", "sale_ends_at", message, ends_at.isoformat()))
@@ -137,16 +142,20 @@ def sale(
     return amount_minor, starts_at, ends_at
 
 
-def moment(offer: pb.Offer, field: str, issues: Issues) -> datetime | None:
-    """A timestamp that may be absent."""
-    if not offer.HasField(field):
-        return None
-    stated: Timestamp = getattr(offer, field)
-    if not 0 <= stated.seconds <= _LAST_SECOND or not 0 <= stated.nanos < NANOS_PER_SECOND:
+def moment(stated: Timestamp, field: str, issues: Issues) -> datetime | None:
+    """None where it is no time."""
+    seconds, nanos = stated.seconds, stated.nanos
+    if not 0 <= seconds <= _LAST_SECOND or not 0 <= nanos < NANOS_PER_SECOND:
         message = "It is no time between 1970 and 9999 and was left out. Send a valid timestamp."
-        issues.append(warning("TIME_INVALID", field, message, str(stated.seconds)))
+        issues.append(warning("TIME_INVALID", field, message, str(seconds)))
         return None
-    return _EPOCH + timedelta(seconds=stated.seconds, microseconds=stated.nanos // 1000)
+    return _time(seconds, nanos // 1000)
+
+
+@lru_cache(maxsize=1024)
+def _time(seconds: int, microseconds: int) -> datetime:
+    """The offers of a feed have few different times."""
+    return _EPOCH + timedelta(0, seconds, microseconds)
 
 
 def landing_link(value: str, rules: ValidationRules, issues: Issues) -> str:
@@ -167,6 +176,8 @@ def landing_link(value: str, rules: ValidationRules, issues: Issues) -> str:
 
 def image_link(value: str, field: str, issues: Issues) -> str:
     """Left out where it is wrong."""
+    if is_ordinary_link(value, None):
+        return value
     stripped = value.strip()
     if not stripped:
         return ""
@@ -178,19 +189,19 @@ def image_link(value: str, field: str, issues: Issues) -> str:
 
 
 def image_links(values: Sequence[str], issues: Issues) -> list[str]:
-    if not values:
-        return []
     if len(values) > MAX_IMAGE_LINKS:
         message = f"Only the first {MAX_IMAGE_LINKS} were taken. Send fewer."
         issues.append(warning("TOO_MANY_IMAGES", "additional_image_links", message, str(len(values))))
-    checked = [image_link(value, "additional_image_links", issues) for value in values[:MAX_IMAGE_LINKS]]
-    return [link for link in checked if link]
+    kept: list[str] = []
+    for value in values[:MAX_IMAGE_LINKS]:
+        checked = image_link(value, "additional_image_links", issues)
+        if checked:
+            kept.append(checked)
+    return kept
 
 
 def gtins(values: Sequence[str], issues: Issues) -> list[str]:
     """Those that are GTIN-8, -12, -13 or -14 with the right check digit, as digits only."""
-    if not values:
-        return []
     good: list[str] = []
     for value in values[:MAX_GTINS]:
         digits = value if value.isdigit() else value.replace("-", "").replace(" ", "")
@@ -207,30 +218,52 @@ def gtins(values: Sequence[str], issues: Issues) -> list[str]:
 
 def is_gtin(digits: str) -> bool:
     """Whether the length and the check digit (GS1: weights 3 and 1 from the right) are right."""
-    if len(digits) not in _GTIN_LENGTHS or not (digits.isascii() and digits.isdigit()):
+    if len(digits) not in _GTIN_EXCESS or not (digits.isascii() and digits.isdigit()):
         return False
-    values = [byte - 48 for byte in digits.encode()]
-    return (sum(values[-1::-2]) + 3 * sum(values[-2::-2])) % 10 == 0 and any(values)
+    codes = digits.encode()
+    weighted = sum(codes[-1::-2]) + 3 * sum(codes[-2::-2])
+    return (weighted - _GTIN_EXCESS[len(codes)]) % 10 == 0 and digits.strip("0") != ""
 
 
 def product_types(values: Sequence[str], issues: Issues) -> list[str]:
-    if not values:
-        return []
     if len(values) > MAX_PRODUCT_TYPES:
         message = f"Only the first {MAX_PRODUCT_TYPES} were taken. Send fewer."
         issues.append(warning("TOO_MANY_PRODUCT_TYPES", "product_types", message, str(len(values))))
-    cleaned = [text(value, "product_types", MAX_PRODUCT_TYPE_LENGTH, issues) for value in values[:MAX_PRODUCT_TYPES]]
-    return [value for value in cleaned if value]
+    kept: list[str] = []
+    for value in values[:MAX_PRODUCT_TYPES]:
+        cleaned = text(value, "product_types", MAX_PRODUCT_TYPE_LENGTH, issues)
+        if cleaned:
+            kept.append(cleaned)
+    return kept
 
 
-def custom_attributes(values: Mapping[str, str], issues: Issues) -> dict[str, str]:
-    if not values:
-        return {}
+def custom_attributes(values: Mapping[str, str], issues: Issues) -> str:
+    """As the text of a JSON object."""
+    names = sorted(values)
+    kept = {name: values[name] for name in names}
+    if not _are_clean(names, list(kept.values())):
+        kept = _repaired_attributes(kept, issues)
+    return orjson.dumps(kept).decode()
+
+
+def _are_clean(names: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether _repaired_attributes would change nothing."""
+    return (
+        len(names) <= MAX_ATTRIBUTES
+        and all(names)
+        and max(map(len, names)) <= MAX_ATTRIBUTE_NAME_LENGTH
+        and max(map(len, texts)) <= MAX_ATTRIBUTE_VALUE_LENGTH
+        # All at once: between blanks, a blank at an end of one of them is a superfluous one.
+        and is_clean(" ".join([*names, *filter(None, texts)]))
+    )
+
+
+def _repaired_attributes(values: Mapping[str, str], issues: Issues) -> dict[str, str]:
     kept: dict[str, str] = {}
-    for name in sorted(values):
+    for name, value in values.items():
         cleaned = identifier(name, "custom_attributes", MAX_ATTRIBUTE_NAME_LENGTH, issues)
         if cleaned and len(kept) < MAX_ATTRIBUTES:
-            kept[cleaned] = text(values[name], "custom_attributes", MAX_ATTRIBUTE_VALUE_LENGTH, issues)
+            kept[cleaned] = text(value, "custom_attributes", MAX_ATTRIBUTE_VALUE_LENGTH, issues)
     if len(values) > MAX_ATTRIBUTES:
         message = f"Only {MAX_ATTRIBUTES} are kept, the first by name. Send fewer."
         issues.append(warning("TOO_MANY_ATTRIBUTES", "custom_attributes", message, str(len(values))))

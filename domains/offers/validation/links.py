@@ -2,19 +2,24 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
+
+from domains.offers.validation.text import is_visible
 
 MAX_LINK_LENGTH: Final = 2000
 MAX_HOST_LENGTH: Final = 253
 _MAX_PORT: Final = 65535
 # What a URL may consist of, the percent sign included; anything else is percent-encoded.
 _SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
+# Changes whatever is not visible ASCII, or not taken as it is.
+_MARK_UNUSUAL: Final = bytes(code if 0x20 < code < 0x7F and code not in b'\\"<>' else ord("?") for code in range(256))
+_MIN_ORIGIN_LENGTH: Final = len("http://h")
+_MAX_ORIGIN_LENGTH: Final = 300  # what is cached is no longer
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """`url` is ASCII (other characters percent-encoded, the host in its IDNA form); `host` is lower case."""
 
     url: str
@@ -29,16 +34,50 @@ class LinkProblem:
     message: str
 
 
+_TOO_LONG: Final = LinkProblem("TOO_LONG", f"The link has over {MAX_LINK_LENGTH} characters. Send a shorter one.")
+_TOO_LONG_ENCODED: Final = LinkProblem("TOO_LONG", f"Percent-encoded the link has over {MAX_LINK_LENGTH} characters.")
+_NOT_ABSOLUTE: Final = LinkProblem("INVALID", "The link must be absolute and begin with https:// or http://.")
+_UNSAFE: Final = LinkProblem("INVALID", "The link has a backslash or control characters. Percent-encode or drop them.")
+_HAS_CREDENTIALS: Final = LinkProblem("HAS_CREDENTIALS", "The link must not carry a user name or password.")
+_NO_HOST: Final = LinkProblem("INVALID", "The link has no valid host name.")
+
+
+def is_ordinary_link(text: str, hosts: frozenset[str] | None) -> bool:
+    """Whether check_link gives the link back as it is, with a host that is on `hosts` or below one of them (any host
+    where `hosts` is None). Much quicker than check_link; False also for good links of an unusual form.
+    """
+    end = text.find("/", _MIN_ORIGIN_LENGTH, _MAX_ORIGIN_LENGTH)
+    if end < 0 or len(text) > MAX_LINK_LENGTH or not _leads_to(text[:end], hosts):
+        return False
+    encoded = text.encode()
+    return encoded.translate(_MARK_UNUSUAL) == encoded
+
+
+@lru_cache(maxsize=4096)
+def _leads_to(origin: str, hosts: frozenset[str] | None) -> bool:
+    link = check_link(origin)
+    return isinstance(link, Link) and link.url == origin and (hosts is None or is_below(link.host, hosts))
+
+
+def is_below(host: str, hosts: frozenset[str]) -> bool:
+    """Whether the host is one of the hosts or a subdomain of one, all as ascii_host gives them."""
+    while host not in hosts:
+        _, dot, host = host.partition(".")
+        if not dot:
+            return False
+    return True
+
+
 def check_link(text: str) -> Link | LinkProblem:
     """Reads an absolute web address. Blanks at its ends must be gone already."""
     if len(text) > MAX_LINK_LENGTH:
-        return LinkProblem("TOO_LONG", f"The link has over {MAX_LINK_LENGTH} characters. Send a shorter one.")
+        return _TOO_LONG
     scheme, found, rest = text.partition("://")
     if not found or scheme.lower() not in ("http", "https"):
-        return LinkProblem("INVALID", "The link must be absolute and begin with https:// or http://.")
+        return _NOT_ABSOLUTE
     plain = rest.isascii()
-    if "\\" in rest or not (rest.isprintable() if plain else _has_no_controls(rest)):
-        return LinkProblem("INVALID", "The link has a backslash or control characters. Percent-encode or drop them.")
+    if "\\" in rest or not (rest.isprintable() if plain else is_visible(rest)):
+        return _UNSAFE
     end = len(rest)
     for separator in "/?#":
         position = rest.find(separator, 0, end)
@@ -46,21 +85,17 @@ def check_link(text: str) -> Link | LinkProblem:
             end = position
     authority = rest[:end]
     if "@" in authority:
-        return LinkProblem("HAS_CREDENTIALS", "The link must not carry a user name or password.")
+        return _HAS_CREDENTIALS
     host = _host(authority)
     if host is None:
-        return LinkProblem("INVALID", "The link has no valid host name.")
+        return _NO_HOST
     ascii_host, port = host
     path = rest[end:]
     if not plain or " " in path or '"' in path or "<" in path or ">" in path:
         path = quote(path, safe=_SAFE)
         if len(path) + len(ascii_host) > MAX_LINK_LENGTH:
-            return LinkProblem("TOO_LONG", f"Percent-encoded the link has over {MAX_LINK_LENGTH} characters.")
+            return _TOO_LONG_ENCODED
     return Link(f"{scheme.lower()}://{ascii_host}{port}{path}", ascii_host)
-
-
-def _has_no_controls(text: str) -> bool:
-    return all(character.isprintable() or character in "\u200c\u200d" for character in text)
 
 
 @lru_cache(maxsize=4096)

@@ -7,8 +7,21 @@ MAX_TITLE_LENGTH: Final = 150
 MAX_DESCRIPTION_LENGTH: Final = 5000
 
 # Joiners have a meaning in Urdu, Persian and Indian scripts, and inside emoji.
-_JOINERS: Final = "\u200c\u200d"
+_ZWNJ: Final = "\u200c"
+_ZWJ: Final = "\u200d"
+# Control characters that Python counts as blanks.
+_SEPARATORS: Final = "\x1c\x1d\x1e\x1f"
 _INVISIBLE_CATEGORIES: Final = ("Cc", "Cf")
+
+
+def is_clean(text: str) -> bool:
+    """Whether all of it can be seen and no blank is superfluous: clean() gives such a text back as it is."""
+    return text.isprintable() and "  " not in text and text.strip() == text
+
+
+def is_visible(text: str) -> bool:
+    """Whether it has no control and formatting characters, and no blank but the plain one."""
+    return text.isprintable() or text.replace(_ZWNJ, "").replace(_ZWJ, "").isprintable()
 
 
 def clean(text: str) -> tuple[str, bool]:
@@ -16,23 +29,22 @@ def clean(text: str) -> tuple[str, bool]:
 
     Line breaks and special blanks become plain blanks and do not count.
     """
-    if text.isprintable():
-        if "  " in text or text[:1] == " " or text[-1:] == " ":
-            return " ".join(text.split()), False
+    if is_clean(text):
         return text, False
-    removed = False
-    kept: list[str] = []
-    for character in text:
-        if character.isprintable() or character in _JOINERS:
-            kept.append(character)
-        elif character.isspace() and character not in "\x1c\x1d\x1e\x1f":
-            kept.append(" ")
-        elif unicodedata.category(character) in _INVISIBLE_CATEGORIES:
-            removed = True
-        else:
-            # Characters newer than this Python's Unicode, and private ones.
-            kept.append(character)
-    return " ".join("".join(kept).split()), removed
+    collapsed = " ".join(text.split())
+    if is_visible(collapsed) and not any(separator in text for separator in _SEPARATORS):
+        return collapsed, False
+    invisible = [character for character in set(text) if _is_invisible(character)]
+    for character in invisible:
+        text = text.replace(character, "")
+    return " ".join(text.split()), bool(invisible)
+
+
+def _is_invisible(character: str) -> bool:
+    """Characters that are private, or newer than this Python's Unicode, are not counted: a reader may see them."""
+    if is_visible(character) or (character.isspace() and character not in _SEPARATORS):
+        return False
+    return unicodedata.category(character) in _INVISIBLE_CATEGORIES
 
 
 def cut(text: str, length: int) -> str:

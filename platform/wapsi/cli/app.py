@@ -18,6 +18,7 @@ _COMMANDS = {
     "heartbeat": ("wapsi.cli.roles", "heartbeat"),
     "doctor": ("wapsi.cli.doctor", "command"),
     "feed": ("wapsi.cli.feed", "app"),
+    "feed-source": ("wapsi.cli.feed_source", "app"),
     "ledger": ("wapsi.cli.ledger", "app"),
     "operator": ("wapsi.cli.people", "operator_app"),
     "producer": ("wapsi.cli.people", "producer_app"),
@@ -25,7 +26,7 @@ _COMMANDS = {
     "postback": ("wapsi.cli.postback", "app"),
 }
 # These work on what WAPSI_DATABASE_URL names, or else on the `wapsi up` that runs here; processes never do.
-_TOOLS = frozenset({"doctor", "feed", "ledger", "operator", "producer", "merchant", "postback"})
+_TOOLS = frozenset({"doctor", "feed", "feed-source", "ledger", "operator", "producer", "merchant", "postback"})
 
 
 def make_app(only: str | None = None) -> typer.Typer:

@@ -71,6 +71,9 @@ def push(
     request_id: Annotated[
         str | None, typer.Option(help="Repeat it to go on with an interrupted push; default: from the file's bytes.")
     ] = None,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Read and compare every row, even of the file that is published already.")
+    ] = False,
 ) -> None:
     """Push a feed file as a sync, and wait until it is published."""
     demo = read_demo()
@@ -92,7 +95,7 @@ def push(
             default_currency=currency or "PKR",
             source_time=datetime.now(UTC),
         )
-        sync, seconds = asyncio.run(_push(file, merchant, mode, options, target, key, request_id))
+        sync, seconds = asyncio.run(_push(file, merchant, mode, options, target, key, request_id, reread))
     except FeedError as error:
         where = f", line {error.line}" if error.line else ""
         console.print(f"[red]The feed cannot be read[/red] ({error.reason}{where}): {error.message}")
@@ -110,7 +113,14 @@ def push(
 
 
 async def _push(
-    file: Path, merchant: str, mode: Mode, options: FeedOptions, target: str, key: str, request_id: str | None
+    file: Path,
+    merchant: str,
+    mode: Mode,
+    options: FeedOptions,
+    target: str,
+    key: str,
+    request_id: str | None,
+    reread: bool,
 ) -> tuple[pb.Sync, float]:
     digest = await asyncio.to_thread(_digest, file)
     started_s = time.perf_counter()
@@ -124,6 +134,7 @@ async def _push(
                 mode=pb.SYNC_MODE_FULL if mode is Mode.FULL else pb.SYNC_MODE_INCREMENTAL,
                 source=file.name,
                 as_of=options.source_time,
+                feed_digest=options.digest_with(digest) if mode is Mode.FULL and not reread else b"",
                 on_progress=view.show,
             )
     return sync, time.perf_counter() - started_s

@@ -1,4 +1,4 @@
-"""`wapsi feed source`: where a merchant's feed is fetched from, and when it is late."""
+"""`wapsi feed-source`: where a merchant's feed is fetched from, and when it is late."""
 
 from typing import Annotated
 
@@ -71,7 +71,7 @@ def fetch(
 ) -> None:
     """Fetch now: a worker does it."""
     in_transaction(lambda session, _settings: source_fetch.fetch_now(session, None, merchant, force=force))
-    console.print(f"[green]The feed of {merchant} is being fetched.[/green] wapsi feed source show {merchant}")
+    console.print(f"[green]The feed of {merchant} is being fetched.[/green] wapsi feed-source show {merchant}")
 
 
 def _print(source: sources.SourceView) -> None:

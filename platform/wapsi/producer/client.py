@@ -1,13 +1,16 @@
-"""The producer's side of OfferSyncService: resumes after any break, retries with growing pauses, reports progress."""
+"""The producer's side of OfferSyncService: resumes after any break, retries with growing pauses, reports progress.
+
+README.md beside this file shows how it is used, and what to do about each exception.
+"""
 
 import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import grpc
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
@@ -21,13 +24,27 @@ from wapsi.threads import OneThread
 BATCH_ITEMS = 1000
 # A batch stays well below gRPC's limit of 4 MiB a message.
 BATCH_BYTES = 2 * 1024 * 1024
+MAX_PAGE = 1000
 MAX_ATTEMPTS = 8
+# Of every call that is answered at once; all of them may be repeated.
+CALL_TIMEOUT_S = 30.0
 _PAUSE_S = 0.25
 _PAUSE_LIMIT_S = 8.0
+# A connection that died without a word is noticed within a minute, where TCP would wait for a quarter of an hour.
+_CHANNEL_OPTIONS = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 20_000))
 _RETRYABLE = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED, grpc.StatusCode.UNKNOWN}
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    }
 )
+# A stream that was thought to be broken has stored another batch meanwhile.
+_OVERTAKEN = grpc.StatusCode.OUT_OF_RANGE
 
+R = TypeVar("R")
 S = TypeVar("S")
 ItemSource = Callable[[], Iterator[pb.OfferItem]]
 
@@ -43,12 +60,28 @@ class ProgressReport:
     resumed: int
 
 
+@dataclass(slots=True)
+class Validation:
+    """What a dry run found. The `offset` of an issue is the item's place among all that were given, from 0."""
+
+    accepted: int = 0
+    rejected: int = 0
+    issues: list[pb.SyncIssue] = field(default_factory=list)
+
+
 class FeedChanged(Exception):
     """Read again to resume, the feed had fewer items than are stored already: cancel and start anew."""
 
+    sync_id: str | None = None
+
 
 class SyncRejected(Exception):
-    """The server refused; `reason` is the stable word for why, None where it gave none."""
+    """The server refused, or was not to be had: `code` is gRPC's, `reason` the stable word for why, None without one.
+
+    `sync_id` is None where no sync was opened.
+    """
+
+    sync_id: str | None = None
 
     def __init__(self, message: str, *, code: str, reason: str | None) -> None:
         super().__init__(message)
@@ -57,11 +90,18 @@ class SyncRejected(Exception):
 
 
 class Producer:
-    """`async with Producer("host:50051", key) as producer: sync = await producer.push(...)`"""
+    """`async with Producer("host:50051", key) as producer: sync = await producer.push(...)`
 
-    def __init__(self, target: str, key: str) -> None:
+    `credentials` (grpc.ssl_channel_credentials()) are for a server behind TLS; without them the key travels in clear.
+    """
+
+    def __init__(self, target: str, key: str, *, credentials: grpc.ChannelCredentials | None = None) -> None:
         self._metadata = (("authorization", f"Bearer {key}"),)
-        self._channel = grpc.aio.insecure_channel(target, interceptors=aio_client_interceptors())  # type: ignore[no-untyped-call]
+        interceptors = aio_client_interceptors()  # type: ignore[no-untyped-call]
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(target, _CHANNEL_OPTIONS, interceptors=interceptors)
+        else:
+            self._channel = grpc.aio.secure_channel(target, credentials, _CHANNEL_OPTIONS, interceptors=interceptors)
         self._stub = pb_grpc.OfferSyncServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -81,28 +121,65 @@ class Producer:
         mode: pb.SyncMode = pb.SYNC_MODE_FULL,
         source: str = "",
         as_of: datetime | None = None,
+        feed_digest: bytes = b"",
         on_progress: Callable[[ProgressReport], None] = lambda report: None,
     ) -> pb.Sync:
         """Pushes all items and waits until the sync has ended or waits for an operator.
 
         `items` is called again after a break and must give the same items in the same order. Repeating the call
-        with the same `request_id` goes on with the same sync. Raises SyncRejected, FeedChanged.
+        with the same `request_id` goes on with the same sync. A `feed_digest` (see StartSyncRequest) lets the server
+        know a FULL feed again that is published already: then `items` is not called. Raises SyncRejected, FeedChanged.
         """
-        start = pb.StartSyncRequest(request_id=request_id, merchant=merchant, mode=mode, source=source)
+        start = pb.StartSyncRequest(
+            request_id=request_id, merchant=merchant, mode=mode, source=source, feed_digest=feed_digest
+        )
         if as_of is not None:
             start.as_of.FromDatetime(as_of)
-        sync = (await self._retrying(lambda: self._stub.StartSync(start, metadata=self._metadata))).sync
-        if sync.state == pb.SYNC_STATE_OPEN:
-            count, checksum = await self._push_all(sync, items, on_progress)
-            finish = pb.FinishSyncRequest(sync_id=sync.sync_id, count=count, checksum=checksum)
-            sync = (await self._retrying(lambda: self._stub.FinishSync(finish, metadata=self._metadata))).sync
-        return await self._wait(sync, on_progress)
+        sync = (await self._call(self._stub.StartSync, start)).sync
+        try:
+            if sync.state == pb.SYNC_STATE_OPEN:
+                count, checksum = await self._push_all(sync, items, on_progress)
+                finish = pb.FinishSyncRequest(sync_id=sync.sync_id, count=count, checksum=checksum)
+                sync = (await self._call(self._stub.FinishSync, finish)).sync
+            return await self._wait(sync, on_progress)
+        except (SyncRejected, FeedChanged) as error:
+            error.sync_id = sync.sync_id
+            raise
 
-    async def issues(self, sync_id: str) -> list[pb.SyncIssue]:
-        """The first 200 of what was wrong with the rows of a sync. Raises SyncRejected."""
-        request = pb.ListSyncIssuesRequest(sync_id=sync_id, page_size=200)
-        answer = await self._retrying(lambda: self._stub.ListSyncIssues(request, metadata=self._metadata))
-        return list(answer.issues)
+    async def cancel(self, sync_id: str) -> pb.Sync:
+        """Gives up a sync that is not being published yet; repeating it has no effect. Raises SyncRejected."""
+        return (await self._call(self._stub.CancelSync, pb.CancelSyncRequest(sync_id=sync_id))).sync
+
+    async def issues(self, sync_id: str, *, limit: int = 200) -> list[pb.SyncIssue]:
+        """The first ones of what was wrong with the rows of a sync, in their order. Raises SyncRejected."""
+        found: list[pb.SyncIssue] = []
+        token = ""
+        while len(found) < limit:
+            size = min(limit - len(found), MAX_PAGE)
+            request = pb.ListSyncIssuesRequest(sync_id=sync_id, page_size=size, page_token=token)
+            answer = await self._call(self._stub.ListSyncIssues, request)
+            found += answer.issues
+            token = answer.next_page_token
+            if not token:
+                break
+        return found
+
+    async def validate(self, merchant: str, items: ItemSource) -> Validation:
+        """A dry run: what a sync would say about each item by itself. Stores nothing. Raises SyncRejected."""
+        found = Validation()
+        offset = 0
+        with OneThread("feed") as thread:
+            iterator = await thread.run(items)
+            while batch := await thread.run(_take_whole, iterator):
+                request = pb.ValidateOffersRequest(merchant=merchant, items=batch)
+                answer = await self._call(self._stub.ValidateOffers, request)
+                for issue in answer.issues:
+                    issue.offset += offset
+                found.issues += answer.issues
+                found.accepted += answer.accepted
+                found.rejected += answer.rejected
+                offset += len(batch)
+        return found
 
     async def _push_all(
         self, sync: pb.Sync, items: ItemSource, on_progress: Callable[[ProgressReport], None]
@@ -131,7 +208,7 @@ class Producer:
             if failure is None and stream.ended and committed == stream.offset:
                 return stream.offset, stream.checksum
             attempt += 1
-            if failure is not None and (not _may_pass(failure) or attempt >= MAX_ATTEMPTS):
+            if failure is not None and (not _may_pass(failure, _OVERTAKEN) or attempt >= MAX_ATTEMPTS):
                 raise _rejected(failure) from failure
             if attempt >= MAX_ATTEMPTS:
                 raise SyncRejected("The server ends the stream before all is stored.", code="UNAVAILABLE", reason=None)
@@ -140,8 +217,7 @@ class Producer:
             committed = (await self._get(sync.sync_id)).committed_offset
 
     async def _get(self, sync_id: str) -> pb.Sync:
-        request = pb.GetSyncRequest(sync_id=sync_id)
-        return (await self._retrying(lambda: self._stub.GetSync(request, metadata=self._metadata))).sync
+        return (await self._call(self._stub.GetSync, pb.GetSyncRequest(sync_id=sync_id))).sync
 
     async def _wait(self, sync: pb.Sync, on_progress: Callable[[ProgressReport], None]) -> pb.Sync:
         attempt = 0
@@ -159,10 +235,10 @@ class Producer:
                     raise _rejected(error) from error
                 await _pause(attempt)
 
-    async def _retrying(self, call: Callable[[], grpc.aio.UnaryUnaryCall[Any, S]]) -> S:
+    async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[R, S]", request: R) -> S:
         for attempt in itertools.count(1):
             try:
-                return await call()
+                return await method(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
             except grpc.aio.AioRpcError as error:
                 if not _may_pass(error) or attempt >= MAX_ATTEMPTS:
                     raise _rejected(error) from error
@@ -215,11 +291,23 @@ class _Stream:
         return batch
 
 
-def _may_pass(error: grpc.aio.AioRpcError) -> bool:
+def _take_whole(items: Iterator[pb.OfferItem]) -> list[pb.OfferItem]:
+    """The next items; none at the end."""
+    batch: list[pb.OfferItem] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += item.ByteSize()
+        if len(batch) == BATCH_ITEMS or size >= BATCH_BYTES:
+            break
+    return batch
+
+
+def _may_pass(error: grpc.aio.AioRpcError, *others: grpc.StatusCode) -> bool:
     """INTERNAL without one of our reasons is gRPC's own, such as a message written to a call that had just ended."""
     if error.code() is grpc.StatusCode.INTERNAL:
         return reason_of(error) is None
-    return error.code() in _RETRYABLE
+    return error.code() in _RETRYABLE or error.code() in others
 
 
 async def _pause(attempt: int) -> None:

@@ -13,6 +13,7 @@ from domains.cashback import router as cashback
 from domains.customers import router as customers
 from domains.merchants import router as merchants
 from domains.offers import router as offers
+from domains.offers import source_router as feed_sources
 from wapsi.http import health
 from wapsi.http.deps import PublicDep, RuntimeDep, check_permissions_declared
 from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
@@ -87,6 +88,7 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
         customers.router,
         cashback.router,
         merchants.admin_router,
+        feed_sources.admin_router,
         customers.admin_router,
         cashback.admin_router,
     ):

@@ -2,7 +2,13 @@
 
 import importlib
 
-_MODULES = ("wapsi.housekeeping", "domains.offers.actors", "domains.customers.actors", "domains.cashback.actors")
+_MODULES = (
+    "wapsi.housekeeping",
+    "domains.offers.actors",
+    "domains.offers.source_actors",
+    "domains.customers.actors",
+    "domains.cashback.actors",
+)
 
 
 def import_all() -> None:

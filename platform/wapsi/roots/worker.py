@@ -8,6 +8,7 @@ import structlog
 from dramatiq import Worker
 
 from wapsi.config import Settings
+from wapsi.db.engine import PoolBudgetExceeded
 from wapsi.heartbeat import Heartbeat
 from wapsi.queue.actors import declare_actors
 from wapsi.queue.broker import make_broker
@@ -19,12 +20,17 @@ from wapsi.telemetry.setup import Telemetry
 log = structlog.get_logger(__name__)
 
 
-
 def work(settings: Settings, telemetry: Telemetry) -> None:
     """Until SIGTERM or SIGINT. Jobs under way are handed back, for the next worker to begin anew at once."""
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda _signum, _frame: stop.set())
+    if settings.database_pool_size < 2 * settings.worker_threads:
+        # A job writes in one transaction while its lease is renewed in another.
+        raise PoolBudgetExceeded(
+            f"WAPSI_DATABASE_POOL_SIZE ({settings.database_pool_size}) must be at least twice WAPSI_WORKER_THREADS "
+            f"({settings.worker_threads})."
+        )
     jobs.import_all()
     asyncio.run(check_budget(settings))
     runtime = make_runtime(settings, telemetry, role="worker")

@@ -14,6 +14,8 @@ class Permission(StrEnum):
     SYNCS_READ = "syncs:read"
     SYNCS_WRITE = "syncs:write"
     SYNCS_DECIDE = "syncs:decide"
+    # Where our servers fetch feeds from, and when a feed is late.
+    FEEDS_MANAGE = "feeds:manage"
     MERCHANTS_READ = "merchants:read"
     MERCHANTS_WRITE = "merchants:write"
     PRODUCERS_WRITE = "producers:write"
@@ -43,7 +45,15 @@ ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
         {_P.BACK_OFFICE, _P.MERCHANTS_READ, _P.SYNCS_READ, _P.CONVERSIONS_READ, _P.CLAIMS_DECIDE, _P.PAYOUTS_READ}
     ),
     OperatorRole.CATALOGUE: frozenset(
-        {_P.BACK_OFFICE, _P.MERCHANTS_READ, _P.MERCHANTS_WRITE, _P.SYNCS_READ, _P.SYNCS_WRITE, _P.SYNCS_DECIDE}
+        {
+            _P.BACK_OFFICE,
+            _P.MERCHANTS_READ,
+            _P.MERCHANTS_WRITE,
+            _P.SYNCS_READ,
+            _P.SYNCS_WRITE,
+            _P.SYNCS_DECIDE,
+            _P.FEEDS_MANAGE,
+        }
     ),
     OperatorRole.FINANCE: frozenset(
         {

@@ -53,5 +53,5 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
-    for noisy in ("uvicorn.access", "dramatiq", "opentelemetry.attributes"):
+    for noisy in ("uvicorn.access", "dramatiq", "opentelemetry.attributes", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

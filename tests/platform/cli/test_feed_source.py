@@ -1,4 +1,4 @@
-"""`wapsi feed source`: the words of the command line about where a feed comes from."""
+"""`wapsi feed-source`: the words of the command line about where a feed comes from."""
 
 import asyncio
 from typing import Any

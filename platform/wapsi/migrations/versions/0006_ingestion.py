@@ -37,11 +37,11 @@ def upgrade() -> None:
     op.drop_constraint("offer_documents_id_fkey", "offer_documents")
     op.drop_constraint("offer_prices_id_fkey", "offer_prices")
     op.add_column("catalogues", sa.Column("revertible_version", sa.BigInteger))
+    op.add_column("catalogues", sa.Column("feed_sync_id", sa.Uuid))
+    op.add_column("syncs", sa.Column("feed_digest", sa.LargeBinary))
     _create_revisions()
     op.execute(_ANNOUNCE)
-    op.execute(
-        "CREATE TRIGGER announce_jobs AFTER INSERT ON jobs FOR EACH STATEMENT EXECUTE FUNCTION announce_jobs()"
-    )
+    op.execute("CREATE TRIGGER announce_jobs AFTER INSERT ON jobs FOR EACH STATEMENT EXECUTE FUNCTION announce_jobs()")
     # Search follows a publication in the order of this index, a batch at a time.
     with op.get_context().autocommit_block():
         op.create_index(
@@ -106,6 +106,8 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER announce_jobs ON jobs")
     op.execute("DROP FUNCTION announce_jobs()")
     op.drop_table("offer_revisions")
+    op.drop_column("syncs", "feed_digest")
+    op.drop_column("catalogues", "feed_sync_id")
     op.drop_column("catalogues", "revertible_version")
     for table, column, target in (
         ("offers", "merchant_id", "merchants"),

@@ -288,18 +288,20 @@ class Sync(_message.Message):
     def __init__(self, sync_id: _Optional[str] = ..., merchant: _Optional[str] = ..., mode: _Optional[_Union[SyncMode, str]] = ..., state: _Optional[_Union[SyncState, str]] = ..., committed_offset: _Optional[int] = ..., counters: _Optional[_Union[SyncCounters, _Mapping]] = ..., processed: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class StartSyncRequest(_message.Message):
-    __slots__ = ("request_id", "merchant", "mode", "as_of", "source")
+    __slots__ = ("request_id", "merchant", "mode", "as_of", "source", "feed_digest")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MERCHANT_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    FEED_DIGEST_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     merchant: str
     mode: SyncMode
     as_of: _timestamp_pb2.Timestamp
     source: str
-    def __init__(self, request_id: _Optional[str] = ..., merchant: _Optional[str] = ..., mode: _Optional[_Union[SyncMode, str]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[str] = ...) -> None: ...
+    feed_digest: bytes
+    def __init__(self, request_id: _Optional[str] = ..., merchant: _Optional[str] = ..., mode: _Optional[_Union[SyncMode, str]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[str] = ..., feed_digest: _Optional[bytes] = ...) -> None: ...
 
 class StartSyncResponse(_message.Message):
     __slots__ = ("sync",)
