@@ -1,4 +1,7 @@
-"""From a pushed item to the columns of the table, or to the reasons why not. The hot path of ingestion."""
+"""From a pushed item to the columns of the table, or to the reasons why not.
+
+The hot path of ingestion: of most offers most fields are empty, so a rule is called only where there is something.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -146,7 +149,6 @@ def _validate(offer: pb.Offer, offer_id: str, rules: ValidationRules, issues: li
     coupon_code = strict_text(value, "coupon_code", issues) if (value := offer.coupon_code) else ""
     if kind == "coupon" and not coupon_code:
         issues.append(error("COUPON_CODE_REQUIRED", "coupon_code", "Send the code, or send the offer as a deal."))
-    # Of most offers most fields are empty: a rule is called only where there is something. The order is the columns'.
     return ValidatedOffer._make(
         (
             offer_id,
