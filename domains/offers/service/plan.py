@@ -1,13 +1,14 @@
 """What a sync would change, told by the database in one statement: the index of its chunks against the stored offers.
 
-Nothing is decoded for it, and memory does not grow with the feed: of each item one letter comes back. An item whose
-hash is stored was accepted before under the same rules; only others are read, validated and written.
+Nothing is decoded for it, and memory does not grow with the feed: of an item that has to be read three bytes come
+back. An item whose hash is stored was accepted before under the same rules; only others are validated and written.
 """
 
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from wapsi.db import WriteSession
@@ -33,15 +34,31 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkWork:
+    """The items of a chunk that have to be read. Packed, since a first load has work for every item of a feed.
+
+    `positions` in the chunk are unsigned 16-bit integers, big-endian; `actions` has a letter for each.
+    """
+
+    first_offset: int
+    positions: bytes
+    actions: str
+
+    def items(self) -> Iterator[tuple[int, str]]:
+        """(position in the chunk, letter)"""
+        return zip(struct.unpack(f">{len(self.actions)}H", self.positions), self.actions, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """`actions` of the chunks that have to be read: by their first offset, one letter an item. The others are counted.
+    """`work` is in the order of the feed; all other items are only counted.
 
     `unseen` active offers are not in this FULL feed: their ids are in the temporary table sync_unseen. Those of
     unchanged offers whose time moves are in sync_touched. `oldest_at` is the oldest time that the feed states,
     `newest_at` the newest of what is new or changed.
     """
 
-    actions: dict[int, str]
+    work: list[ChunkWork]
     items: int
     unchanged: int
     stale: int
@@ -71,13 +88,20 @@ async def make_plan(session: WriteSession, sync_id: UUID, merchant_id: UUID, rul
     rows = await driver.fetch(
         _COMPARE, sync_id, merchant_id, to_microseconds(rules.latest_at), rules.floor_at, rules.full, rules.as_of
     )
-    *chunks, summary = sorted((dict(row) for row in rows), key=_last_without_offset)
-    del summary["first_offset"]
-    return Plan(**summary | {"actions": {chunk["first_offset"]: chunk["actions"] for chunk in chunks}})
-
-
-def _last_without_offset(row: dict[str, Any]) -> tuple[bool, int]:
-    return row["first_offset"] is None, row["first_offset"] or 0
+    summary = next(row for row in rows if row["first_offset"] is None)
+    work = [ChunkWork(row["first_offset"], row["positions"], row["actions"]) for row in rows if row is not summary]
+    work.sort(key=lambda chunk: chunk.first_offset)
+    return Plan(
+        work=work,
+        items=summary["items"],
+        unchanged=summary["unchanged"],
+        stale=summary["stale"],
+        duplicates=summary["duplicates"],
+        unseen=summary["unseen"],
+        touched=summary["touched"],
+        oldest_at=summary["oldest_at"],
+        newest_at=summary["newest_at"],
+    )
 
 
 # A hash join of a whole feed and what it needs to sort fit into this; a larger feed goes to temporary files.
@@ -134,14 +158,18 @@ unseen AS (
     SELECT id FROM compared WHERE $5 AND first_offset IS NULL AND is_active AND counts_as_stated_at <= $6
     RETURNING id
 ),
-with_work AS (SELECT DISTINCT first_offset FROM compared WHERE action NOT IN ('E', 'S') OR kind = 1)
-SELECT first_offset, string_agg(CASE WHEN kind = 1 THEN lower(action) ELSE action END, '' ORDER BY n) AS actions,
+work AS (
+    SELECT first_offset, n, CASE WHEN kind = 1 THEN lower(action) ELSE action END AS action
+    FROM compared WHERE first_offset IS NOT NULL AND (action NOT IN ('E', 'S') OR kind = 1)
+)
+SELECT first_offset, string_agg(int2send((n - 1)::int2), '' ORDER BY n) AS positions,
+    string_agg(action, '' ORDER BY n) AS actions,
     NULL::int8 AS items, NULL::int8 AS unchanged, NULL::int8 AS stale, NULL::int8 AS duplicates,
     NULL::int8 AS unseen, NULL::int8 AS touched, NULL::timestamptz AS oldest_at, NULL::timestamptz AS newest_at
-FROM compared JOIN with_work USING (first_offset) GROUP BY first_offset
+FROM work GROUP BY first_offset
 UNION ALL
-SELECT NULL, NULL, items, unchanged, stale, duplicates, (SELECT count(*) FROM unseen), (SELECT count(*) FROM touched),
-    oldest_at, newest_at
+SELECT NULL, NULL, NULL, items, unchanged, stale, duplicates,
+    (SELECT count(*) FROM unseen), (SELECT count(*) FROM touched), oldest_at, newest_at
 FROM summary
 """
 

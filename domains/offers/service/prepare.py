@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from domains.offers.service.chunks import decode_chunk
 from domains.offers.service.issues import IssueLog
-from domains.offers.service.plan import Action, from_microseconds
+from domains.offers.service.plan import Action, ChunkWork, from_microseconds
 from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item
 from domains.offers.validation.issues import error
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
@@ -17,20 +17,20 @@ from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 # What a feed states of an offer, in the order in which rows are made.
 CONTENT_COLUMNS = tuple(name.removesuffix("_json") for name in ValidatedOffer._fields[1:])
 STATED_COLUMNS = ("offer_id", "source_time", "content_hash", *CONTENT_COLUMNS)
-_IDLE = frozenset({Action.UNCHANGED.value, Action.STALE.value})
+# A lower-case letter says that there are issues, which are looked for anyway.
+_ACTIONS = {letter: action for action in Action for letter in (action.value, action.value.lower())}
 _CANDIDATES = frozenset({Action.CREATE, Action.UPDATE})
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkRead:
-    """A stored chunk and what is planned for each of its items."""
+    """A stored chunk and what is planned for its items."""
 
-    first_offset: int
+    work: ChunkWork
     payload: bytes
     offer_ids: Sequence[str]
     content_hashes: Sequence[bytes]
     source_times_us: Sequence[int]
-    actions: str
 
 
 @dataclass(slots=True)
@@ -61,14 +61,13 @@ class Preparation:
 
     def prepare(self, chunk: ChunkRead) -> Prepared:
         items = decode_chunk(chunk.payload)
-        done = Prepared(chunk.first_offset + len(chunk.actions))
-        for position, letter in enumerate(chunk.actions):
-            if letter not in _IDLE:
-                self._prepare_item(chunk, position, Action(letter.upper()), items[position], done)
+        done = Prepared(chunk.work.first_offset + len(items))
+        for position, letter in chunk.work.items():
+            self._prepare_item(chunk, position, _ACTIONS[letter], items[position], done)
         return done
 
     def _prepare_item(self, chunk: ChunkRead, position: int, action: Action, raw: bytes, done: Prepared) -> None:
-        offset = chunk.first_offset + position
+        offset = chunk.work.first_offset + position
         try:
             item = pb.OfferItem.FromString(raw)
         except DecodeError:
@@ -99,7 +98,7 @@ class Preparation:
         if offer is not None and offer.offer_id != offer_id:
             offer, problems = None, [_malformed()]
         if problems:
-            self._issues.add(chunk.first_offset + position, item, problems)
+            self._issues.add(chunk.work.first_offset + position, item, problems)
         time_us = chunk.source_times_us[position]
         if offer is None:
             done.rejected += 1

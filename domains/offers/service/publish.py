@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from domains.offers.models import OfferRow
-from domains.offers.service.plan import Plan, from_microseconds, to_microseconds
+from domains.offers.service.chunks import CHUNK_ITEMS
+from domains.offers.service.plan import ChunkWork, Plan, from_microseconds, to_microseconds
 from domains.offers.service.prepare import CONTENT_COLUMNS, STATED_COLUMNS, ChunkRead, Preparation, Prepared
 from wapsi.clock import now
 from wapsi.db import WriteSession
@@ -59,6 +60,8 @@ class Publication:
         self._merchant_id = merchant_id
         self._now = now()
         self._own = (merchant_id, "active", version, self._now, self._now, self._now)
+        self._changed: list[tuple[Any, ...]] = []
+        self._has_changed_table = False
         self.version = version
         self.created = self.updated = self.rejected = self.withdrawn_by_item = 0
 
@@ -67,23 +70,22 @@ class Publication:
     ) -> None:
         """Postgres takes the rows of one chunk while a thread prepares the next."""
         ready: Prepared | None = None
-        for first_offset, actions in plan.actions.items():
-            chunk = await self._read(first_offset, actions)
+        for work in plan.work:
+            chunk = await self._read(work)
             _, ready = await asyncio.gather(
                 self._write(ready, on_progress), asyncio.to_thread(preparation.prepare, chunk)
             )
         await self._write(ready, on_progress)
 
-    async def _read(self, first_offset: int, actions: str) -> ChunkRead:
+    async def _read(self, work: ChunkWork) -> ChunkRead:
         driver = await self._session.driver()
-        row = await driver.fetchrow(_READ_CHUNK, self._sync_id, first_offset)
+        row = await driver.fetchrow(_READ_CHUNK, self._sync_id, work.first_offset)
         return ChunkRead(
-            first_offset=first_offset,
+            work=work,
             payload=row["payload"],
             offer_ids=row["offer_ids"],
             content_hashes=row["content_hashes"],
             source_times_us=row["source_times_us"],
-            actions=actions,
         )
 
     async def _write(self, ready: Prepared | None, on_progress: Callable[[int], Awaitable[None]]) -> None:
@@ -96,10 +98,9 @@ class Publication:
             await driver.copy_records_to_table(
                 "offers", records=[own + row for row in ready.creates], columns=_INSERT_COLUMNS
             )
-        if ready.updates:
-            if not self.updated:
-                await driver.execute(_CREATE_CHANGED)
-            await driver.copy_records_to_table("changed_offers", records=ready.updates, columns=STATED_COLUMNS)
+        self._changed += ready.updates
+        if len(self._changed) >= CHUNK_ITEMS:
+            await self._copy_changed(driver)
         if ready.withdraw:
             offer_ids, times = _columns(ready.withdraw)
             await driver.execute(_KEEP_WITHDRAWN, self._merchant_id, self.version, offer_ids)
@@ -117,13 +118,21 @@ class Publication:
         self.withdrawn_by_item += len(ready.withdraw) + len(ready.entomb)
         await on_progress(ready.end_offset)
 
+    async def _copy_changed(self, driver: Any) -> None:
+        """Gathered from many chunks: of most of them, only a few offers have changed."""
+        if not self._has_changed_table:
+            await driver.execute(_CREATE_CHANGED)
+            self._has_changed_table = True
+        await driver.copy_records_to_table("changed_offers", records=self._changed, columns=STATED_COLUMNS)
+        self._changed = []
+
     async def write_rest(self, plan: Plan, *, as_of: datetime) -> None:
         """What is done at once for the whole feed: changes, withdrawals, times. Rows are kept as they were before."""
         driver = await self._session.driver()
-        if self.updated:
-            await driver.execute(_KEEP_CHANGED, self._merchant_id, self.version)
-            await driver.execute(_KEEP_OLD_PRICES, self._merchant_id, self._now)
-            await driver.execute(_UPDATE_CHANGED, self._merchant_id, self.version, self._now)
+        if self._changed:
+            await self._copy_changed(driver)
+        if self._has_changed_table:
+            await driver.execute(_WRITE_CHANGED, self._merchant_id, self.version, self._now)
         if plan.unseen:
             await driver.execute(_KEEP_UNSEEN, self.version)
             await driver.execute(_WITHDRAW_UNSEEN, self.version, as_of)
@@ -187,28 +196,26 @@ _CREATE_CHANGED = (
 )
 _REVISION = f"INSERT INTO offer_revisions (replaced_in, {', '.join(OFFER_COLUMNS)}) SELECT "
 _REVISED = ", ".join(f"o.{column}" for column in OFFER_COLUMNS)
-_KEEP_CHANGED = (
-    f"{_REVISION} $2, {_REVISED} FROM offers o JOIN changed_offers c ON c.offer_id = o.offer_id"
-    " WHERE o.merchant_id = $1"
-)
 _KEEP_WITHDRAWN = f"{_REVISION} $2, {_REVISED} FROM offers o WHERE o.merchant_id = $1 AND o.offer_id = ANY($3)"
 _KEEP_UNSEEN = f"{_REVISION} $1, {_REVISED} FROM offers o JOIN sync_unseen u ON u.id = o.id"
 _FORGET_REVISIONS = "DELETE FROM offer_revisions WHERE merchant_id = $1 AND replaced_in < $2"
 PRICE_DIFFERS = (
     "(o.price_minor, o.sale_price_minor, o.currency) IS DISTINCT FROM (c.price_minor, c.sale_price_minor, c.currency)"
 )
-# A tombstone of an offer that we never had has no price that could end.
-_KEEP_OLD_PRICES = (
-    "INSERT INTO offer_prices (id, valid_from, valid_until, price_minor, sale_price_minor, currency)"  # noqa: S608  # constants
-    " SELECT o.id, o.price_since, $2, o.price_minor, o.sale_price_minor, o.currency"
-    " FROM offers o JOIN changed_offers c ON c.offer_id = o.offer_id"
-    f" WHERE o.merchant_id = $1 AND o.price_minor IS NOT NULL AND {PRICE_DIFFERS}"
-)
-_UPDATE_CHANGED = (
-    "UPDATE offers o SET status = 'active', catalogue_version = $2, last_seen_at = $3,"  # noqa: S608  # constants
+# Of the rows as they were: all are kept for a rollback, and those whose price ends for the price history. (A tombstone
+# of an offer that we never had has no price that could end.)
+_WRITE_CHANGED = (
+    f"WITH o AS MATERIALIZED (SELECT {_REVISED} FROM changed_offers c JOIN offers o"  # noqa: S608  # constants
+    " ON o.merchant_id = $1 AND o.offer_id = c.offer_id),"
+    f" kept AS ({_REVISION} $2, {_REVISED} FROM o),"
+    " ended AS (INSERT INTO offer_prices (id, valid_from, valid_until, price_minor, sale_price_minor, currency)"
+    " SELECT o.id, o.price_since, $3, o.price_minor, o.sale_price_minor, o.currency"
+    " FROM o JOIN changed_offers c ON c.offer_id = o.offer_id"
+    f" WHERE o.price_minor IS NOT NULL AND {PRICE_DIFFERS}) "
+    "UPDATE offers SET status = 'active', catalogue_version = $2, last_seen_at = $3,"
     f" price_since = CASE WHEN {PRICE_DIFFERS} THEN $3 ELSE o.price_since END, "
     + ", ".join(f"{column} = c.{column}" for column in STATED_COLUMNS[1:])
-    + " FROM changed_offers c WHERE o.merchant_id = $1 AND o.offer_id = c.offer_id"
+    + " FROM o JOIN changed_offers c ON c.offer_id = o.offer_id WHERE offers.id = o.id"
 )
 _WITHDRAW = (
     "UPDATE offers o SET status = 'withdrawn', catalogue_version = $2, source_time = greatest(o.source_time, w.at)"
