@@ -14,7 +14,6 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     PrimaryKeyConstraint,
-    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -116,7 +115,7 @@ class SyncRow(Base):
 class SyncChunkRow(Base):
     """A batch of items as it was pushed (a serialised PushOffersRequest, zstd-compressed), with an index over them.
 
-    The arrays have one entry an item (see service/chunks.py); a chunk without them cannot be processed.
+    The index is packed (see ItemIndex in service/chunks.py); a chunk without one cannot be processed.
     """
 
     __tablename__ = "sync_chunks"
@@ -126,10 +125,10 @@ class SyncChunkRow(Base):
     first_offset: Mapped[int] = mapped_column(BigInteger)
     items: Mapped[int]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
-    offer_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
-    content_hashes: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary), server_default="{}")
-    source_times_us: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
-    kinds: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}")
+    offer_ids: Mapped[str] = mapped_column(server_default="")
+    content_hashes: Mapped[bytes] = mapped_column(LargeBinary, server_default="")
+    source_times: Mapped[bytes] = mapped_column(LargeBinary, server_default="")
+    kinds: Mapped[bytes] = mapped_column(LargeBinary, server_default="")
 
 
 class SyncUploadRow(Base):

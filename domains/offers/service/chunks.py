@@ -23,23 +23,16 @@ from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 # Raise it when a rule changes what an accepted offer becomes: every offer is then evaluated anew by the next sync.
 RULES_VERSION = b"offer rules 1"
 CHUNK_ITEMS = 1000
-_HASHER = blake2b(digest_size=16, person=RULES_VERSION)
 _read_head = head_pb.OfferItemHead.FromString
-# Longer ones are refused by validation, and the index need not hold them.
+# Longer ones are refused by validation, as are those that cannot be printed: the index need not hold them.
 _MAX_INDEXED_ID_LENGTH = 200
 _MICROSECONDS = 1_000_000
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999
 _OFFER_ID_TAG = 0x0A  # field 1, length-delimited
-_COLUMNS = (
-    "sync_id",
-    "first_offset",
-    "items",
-    "payload",
-    "offer_ids",
-    "content_hashes",
-    "source_times_us",
-    "kinds",
-)
+_COLUMNS = ("sync_id", "first_offset", "items", "payload", "offer_ids", "content_hashes", "source_times", "kinds")
+_HASH_BYTES = 16
+_TIME_BYTES = 8
+_HASHER = blake2b(digest_size=_HASH_BYTES, person=RULES_VERSION)
 
 
 class ItemKind(IntEnum):
@@ -55,28 +48,49 @@ class ItemKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ItemIndex:
+    """What is compared of each item of a chunk, packed: arrays would cost more than all else on the way in.
+
+    `offer_ids` are followed by a line feed each; of `content_hashes` 16 bytes are one, of `source_times` 8 (an integer,
+    big-endian, microseconds since 1970), of `kinds` one (ItemKind).
+    """
+
+    offer_ids: str
+    content_hashes: bytes
+    source_times: bytes
+    kinds: bytes
+
+    def ids(self) -> list[str]:
+        return self.offer_ids.split("\n")[:-1]
+
+    def content_hash(self, position: int) -> bytes:
+        return self.content_hashes[position * _HASH_BYTES : (position + 1) * _HASH_BYTES]
+
+    def time_us(self, position: int) -> int:
+        return int.from_bytes(self.source_times[position * _TIME_BYTES : (position + 1) * _TIME_BYTES], "big")
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """A batch, ready to be stored. Lists with one entry an item; `checksum` is the sync's after it."""
+    """A batch, ready to be stored; `checksum` is the sync's after it."""
 
     first_offset: int
+    items: int
     payload: bytes
-    offer_ids: list[str]
-    content_hashes: list[bytes]
-    source_times_us: list[int]
-    kinds: list[int]
+    index: ItemIndex
     checksum: bytes
 
     @property
     def end_offset(self) -> int:
-        return self.first_offset + len(self.kinds)
+        return self.first_offset + self.items
 
 
 def encode_chunk(previous_checksum: bytes, first_offset: int, items: Sequence[bytes]) -> Chunk:
     """`items` are serialised OfferItems. Raises SyncRequestInvalid for one that is not."""
     offer_ids: list[str] = []
     content_hashes: list[bytes] = []
-    source_times_us: list[int] = []
-    kinds: list[int] = []
+    source_times: list[bytes] = []
+    kinds = bytearray()
     # Most items of a feed state the same time.
     times_us: dict[bytes, int] = {}
     for item in items:
@@ -99,21 +113,19 @@ def encode_chunk(previous_checksum: bytes, first_offset: int, items: Sequence[by
                 kind = ItemKind.UNPLACED
             elif head.issues:
                 kind = ItemKind.NOTED
-        if len(offer_id) > _MAX_INDEXED_ID_LENGTH or "\0" in offer_id:
+        if len(offer_id) > _MAX_INDEXED_ID_LENGTH or not offer_id.isprintable():
             offer_id = ""
             if kind != ItemKind.REJECTED:
                 kind = ItemKind.UNPLACED
-        offer_ids.append(offer_id)
+        offer_ids.append(offer_id + "\n")
         content_hashes.append(content_hash(offer))
-        source_times_us.append(time_us)
+        source_times.append(time_us.to_bytes(_TIME_BYTES, "big"))
         kinds.append(kind)
     return Chunk(
         first_offset=first_offset,
+        items=len(kinds),
         payload=zstandard.compress(pb.PushOffersRequest(items=items).SerializeToString(), level=1),
-        offer_ids=offer_ids,
-        content_hashes=content_hashes,
-        source_times_us=source_times_us,
-        kinds=kinds,
+        index=ItemIndex("".join(offer_ids), b"".join(content_hashes), b"".join(source_times), bytes(kinds)),
         checksum=combine(previous_checksum, first_offset, items),
     )
 
@@ -161,12 +173,12 @@ async def store_chunks(session: WriteSession, sync_id: UUID, chunks: Iterable[Ch
         (
             sync_id,
             chunk.first_offset,
-            len(chunk.kinds),
+            chunk.items,
             chunk.payload,
-            chunk.offer_ids,
-            chunk.content_hashes,
-            chunk.source_times_us,
-            chunk.kinds,
+            chunk.index.offer_ids,
+            chunk.index.content_hashes,
+            chunk.index.source_times,
+            chunk.index.kinds,
         )
         for chunk in chunks
     ]

@@ -112,12 +112,21 @@ CREATE TEMP TABLE sync_unseen (id uuid NOT NULL) ON COMMIT DROP
 """
 
 _COMPARE = """
-WITH items AS (
-    SELECT c.first_offset, i.n, i.offer_id, i.content_hash, i.kind, i.kind < 2 AND i.time_us <= $3 AS is_placed,
-        to_timestamp(0) + i.time_us * interval '1 microsecond' AS stated_at
-    FROM sync_chunks c, unnest(c.offer_ids, c.content_hashes, c.source_times_us, c.kinds)
-        WITH ORDINALITY AS i (offer_id, content_hash, time_us, kind, n)
-    WHERE c.sync_id = $1
+WITH chunks AS MATERIALIZED (  -- what is taken apart below must not be fetched anew for each item
+    SELECT first_offset, items, offer_ids || '' AS offer_ids, content_hashes || ''::bytea AS content_hashes,
+        source_times || ''::bytea AS source_times, kinds || ''::bytea AS kinds
+    FROM sync_chunks WHERE sync_id = $1
+),
+unpacked AS (
+    SELECT c.first_offset, i.n, i.offer_id, substring(c.content_hashes FROM (i.n::int - 1) * 16 + 1 FOR 16)
+        AS content_hash, substring(c.source_times FROM (i.n::int - 1) * 8 + 1 FOR 8)::int8 AS time_us,
+        get_byte(c.kinds, i.n::int - 1) AS kind
+    FROM chunks c, string_to_table(c.offer_ids, E'\n') WITH ORDINALITY AS i (offer_id, n) WHERE i.n <= c.items
+),
+items AS (
+    SELECT first_offset, n, offer_id, content_hash, kind, kind < 2 AND time_us <= $3 AS is_placed,
+        to_timestamp(0) + time_us * interval '1 microsecond' AS stated_at
+    FROM unpacked
 ),
 ranked AS (
     SELECT *, row_number() OVER (
@@ -149,8 +158,9 @@ summary AS (
 ),
 touched AS (
     INSERT INTO sync_touched
-    SELECT id, stated_at FROM compared, summary
-    WHERE action = 'E' AND stated_at > counts_as_stated_at AND NOT ($5 AND stated_at <= oldest_at)
+    SELECT id, stated_at FROM compared
+    WHERE action = 'E' AND stated_at > counts_as_stated_at
+        AND NOT ($5 AND stated_at <= (SELECT oldest_at FROM summary))
     RETURNING id
 ),
 unseen AS (

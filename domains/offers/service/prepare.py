@@ -1,13 +1,12 @@
 """The part of a publication that costs the processor: chunks decoded, items validated, rows made. Runs in threads."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from domains.offers.service.chunks import decode_chunk
+from domains.offers.service.chunks import ItemIndex, decode_chunk
 from domains.offers.service.issues import IssueLog
 from domains.offers.service.plan import Action, ChunkWork, from_microseconds
 from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item
@@ -28,9 +27,7 @@ class ChunkRead:
 
     work: ChunkWork
     payload: bytes
-    offer_ids: Sequence[str]
-    content_hashes: Sequence[bytes]
-    source_times_us: Sequence[int]
+    index: ItemIndex
 
 
 @dataclass(slots=True)
@@ -61,24 +58,27 @@ class Preparation:
 
     def prepare(self, chunk: ChunkRead) -> Prepared:
         items = decode_chunk(chunk.payload)
+        offer_ids = chunk.index.ids()
         done = Prepared(chunk.work.first_offset + len(items))
         for position, letter in chunk.work.items():
-            self._prepare_item(chunk, position, _ACTIONS[letter], items[position], done)
+            self._prepare_item(chunk, position, _ACTIONS[letter], offer_ids[position], items[position], done)
         return done
 
-    def _prepare_item(self, chunk: ChunkRead, position: int, action: Action, raw: bytes, done: Prepared) -> None:
+    def _prepare_item(
+        self, chunk: ChunkRead, position: int, action: Action, offer_id: str, raw: bytes, done: Prepared
+    ) -> None:
         offset = chunk.work.first_offset + position
         try:
             item = pb.OfferItem.FromString(raw)
         except DecodeError:
-            item = pb.OfferItem(rejected_offer_id=chunk.offer_ids[position], issues=[_malformed()])
+            item = pb.OfferItem(rejected_offer_id=offer_id, issues=[_malformed()])
         if item.issues:
             self._issues.add(offset, item, item.issues)
         if action is Action.DUPLICATE:
-            self._issues.add_superseded(offset, item.line, chunk.offer_ids[position])
+            self._issues.add_superseded(offset, item.line, offer_id)
         elif action in _CANDIDATES:
             if self._candidates:
-                self._prepare_candidate(chunk, position, action, item, done)
+                self._prepare_candidate(chunk, position, action, offer_id, item, done)
         elif action is Action.REJECTED:
             done.rejected += 1
         elif action is Action.UNPLACED:
@@ -88,9 +88,8 @@ class Preparation:
                 self._issues.add(offset, item, problems or [_malformed()])
 
     def _prepare_candidate(
-        self, chunk: ChunkRead, position: int, action: Action, item: pb.OfferItem, done: Prepared
+        self, chunk: ChunkRead, position: int, action: Action, offer_id: str, item: pb.OfferItem, done: Prepared
     ) -> None:
-        offer_id = chunk.offer_ids[position]
         if item.rejected_offer_id and not item.HasField("offer"):
             done.rejected += 1  # it could not be decoded, and the issue is noted
             return
@@ -99,13 +98,13 @@ class Preparation:
             offer, problems = None, [_malformed()]
         if problems:
             self._issues.add(chunk.work.first_offset + position, item, problems)
-        time_us = chunk.source_times_us[position]
+        time_us = chunk.index.time_us(position)
         if offer is None:
             done.rejected += 1
         elif item.offer.delete:
             (done.entomb if action is Action.CREATE else done.withdraw)[offer_id] = time_us
         else:
-            row = (offer_id, self._moment(time_us), chunk.content_hashes[position], *offer[1:])
+            row = (offer_id, self._moment(time_us), chunk.index.content_hash(position), *offer[1:])
             (done.creates if action is Action.CREATE else done.updates).append(row)
 
     def _moment(self, time_us: int) -> datetime:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from domains.offers.models import OfferRow
-from domains.offers.service.chunks import CHUNK_ITEMS
+from domains.offers.service.chunks import CHUNK_ITEMS, ItemIndex
 from domains.offers.service.plan import ChunkWork, Plan, from_microseconds, to_microseconds
 from domains.offers.service.prepare import CONTENT_COLUMNS, STATED_COLUMNS, ChunkRead, Preparation, Prepared
 from wapsi.clock import now
@@ -83,9 +83,7 @@ class Publication:
         return ChunkRead(
             work=work,
             payload=row["payload"],
-            offer_ids=row["offer_ids"],
-            content_hashes=row["content_hashes"],
-            source_times_us=row["source_times_us"],
+            index=ItemIndex(row["offer_ids"], row["content_hashes"], row["source_times"], row["kinds"]),
         )
 
     async def _write(self, ready: Prepared | None, on_progress: Callable[[int], Awaitable[None]]) -> None:
@@ -188,7 +186,7 @@ _EMPTY_BY_COLUMN: dict[str, Any] = {
 _EMPTY_CONTENT = tuple(_EMPTY_BY_COLUMN.get(column, "") for column in CONTENT_COLUMNS)
 
 _READ_CHUNK = (
-    "SELECT payload, offer_ids, content_hashes, source_times_us FROM sync_chunks"
+    "SELECT payload, offer_ids, content_hashes, source_times, kinds FROM sync_chunks"
     " WHERE sync_id = $1 AND first_offset = $2"
 )
 _CREATE_CHANGED = (

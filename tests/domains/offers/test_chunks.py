@@ -34,18 +34,20 @@ def test_what_came_comes_back_byte_for_byte(item: Item) -> None:
 
 def test_the_index_has_each_items_id_time_and_hash(item: Item) -> None:
     chunk = encode(item("a"), item("ب", at=NOON.replace(microsecond=7)), first_offset=40)
-    assert chunk.offer_ids == ["a", "ب"]
-    assert chunk.source_times_us == [to_microseconds(NOON), to_microseconds(NOON) + 7]
-    assert chunk.content_hashes == [content_hash(made.offer.SerializeToString()) for made in (item("a"), item("ب"))]
-    assert chunk.kinds == [ItemKind.OFFER, ItemKind.OFFER]
+    assert chunk.index.ids() == ["a", "ب"]
+    assert [chunk.index.time_us(n) for n in (0, 1)] == [to_microseconds(NOON), to_microseconds(NOON) + 7]
+    assert [chunk.index.content_hash(n) for n in (0, 1)] == [
+        content_hash(made.offer.SerializeToString()) for made in (item("a"), item("ب"))
+    ]
+    assert list(chunk.index.kinds) == [ItemKind.OFFER, ItemKind.OFFER]
     assert (chunk.first_offset, chunk.end_offset) == (40, 42)
 
 
 def test_the_hash_is_of_the_offer_and_not_of_when_and_where_it_was_stated(item: Item) -> None:
     elsewhere = item("a", at=NOON.replace(hour=13))
     elsewhere.line = 77
-    same, other = encode(item("a"), elsewhere), encode(item("a", price_minor=1))
-    assert same.content_hashes[0] == same.content_hashes[1] != other.content_hashes[0]
+    index = encode(item("a"), elsewhere, item("a", price_minor=1)).index
+    assert index.content_hash(0) == index.content_hash(1) != index.content_hash(2)
 
 
 def test_the_checksum_goes_on_from_the_one_before(item: Item) -> None:
@@ -60,35 +62,38 @@ def test_items_that_cannot_be_compared_are_told_apart(item: Item) -> None:
     timeless, before_1970 = item("timeless"), item("before")
     timeless.ClearField("source_time")
     before_1970.source_time.seconds = -5
-    chunk = encode(noted, rejected, timeless, before_1970, item(""), item("x" * 201), item("n\0l"))
+    chunk = encode(noted, rejected, timeless, before_1970, item(""), item("x" * 201), item("n\0l"), item("l\nf"))
     kind = ItemKind
-    assert chunk.kinds == [kind.NOTED, kind.REJECTED, *[kind.UNPLACED] * 5]
-    assert chunk.offer_ids == ["noted", "row 4", "timeless", "before", "", "", ""]
+    assert list(chunk.index.kinds) == [kind.NOTED, kind.REJECTED, *[kind.UNPLACED] * 6]
+    assert chunk.index.ids() == ["noted", "row 4", "timeless", "before", "", "", "", ""]
 
 
 def test_an_empty_offer_is_an_offer_and_none_is_none() -> None:
-    assert encode(pb.OfferItem(offer=pb.Offer()), pb.OfferItem()).kinds == [ItemKind.UNPLACED, ItemKind.REJECTED]
+    assert list(encode(pb.OfferItem(offer=pb.Offer()), pb.OfferItem()).index.kinds) == [
+        ItemKind.UNPLACED,
+        ItemKind.REJECTED,
+    ]
 
 
 def test_a_deletion_is_an_offer_like_any_other(deletion: Item) -> None:
-    assert encode(deletion("a")).kinds == [ItemKind.OFFER]
+    assert list(encode(deletion("a")).index.kinds) == [ItemKind.OFFER]
 
 
 def test_an_id_that_an_encoder_wrote_later_is_found(item: Item) -> None:
     """Encoders write fields by their numbers, but they need not."""
     offer = pb.Offer(title="A").SerializeToString() + pb.Offer(offer_id="a").SerializeToString()
     made = head_pb.OfferItemHead(offer=offer, source_time=item("a").source_time.SerializeToString())
-    assert encode_chunk(EMPTY_CHECKSUM, 0, [made.SerializeToString()]).offer_ids == ["a"]
+    assert encode_chunk(EMPTY_CHECKSUM, 0, [made.SerializeToString()]).index.ids() == ["a"]
 
 
 def test_a_long_id_is_found_too(item: Item) -> None:
-    assert encode(item("ا" * 100)).offer_ids == ["ا" * 100]
+    assert encode(item("ا" * 100)).index.ids() == ["ا" * 100]
 
 
 def test_an_id_that_is_no_text_leaves_the_item_unplaced() -> None:
     offer = b"\x0a\x02\xff\xfe"
     made = head_pb.OfferItemHead(offer=offer, source_time=b"\x08\x01").SerializeToString()
-    assert encode_chunk(EMPTY_CHECKSUM, 0, [made]).kinds == [ItemKind.UNPLACED]
+    assert encode_chunk(EMPTY_CHECKSUM, 0, [made]).index.kinds == bytes([ItemKind.UNPLACED])
 
 
 def test_bytes_that_are_no_item_refuse_the_batch_and_say_which(item: Item) -> None:
@@ -103,7 +108,8 @@ def test_whatever_bytes_come_they_are_stored_or_refused(raw: bytes) -> None:
     except SyncRequestInvalid:
         return
     assert list(decode_chunk(chunk.payload)) == [raw]
-    assert "\0" not in chunk.offer_ids[0]
+    assert len(chunk.index.ids()) == len(chunk.index.kinds) == chunk.items == 1
+    assert "\0" not in chunk.index.offer_ids
 
 
 def test_the_head_is_on_the_wire_what_an_item_is() -> None:
@@ -116,6 +122,6 @@ def test_the_head_is_on_the_wire_what_an_item_is() -> None:
 
 
 def test_another_version_of_the_rules_has_other_hashes(monkeypatch: pytest.MonkeyPatch, item: Item) -> None:
-    before = encode(item("a")).content_hashes
+    before = encode(item("a")).index.content_hashes
     monkeypatch.setattr(chunks, "_HASHER", chunks.blake2b(digest_size=16, person=b"offer rules 2"))
-    assert encode(item("a")).content_hashes != before
+    assert encode(item("a")).index.content_hashes != before

@@ -21,14 +21,14 @@ depends_on = None
 _INDEX_COLUMNS = (
     ("offer_ids", sa.Text),
     ("content_hashes", sa.LargeBinary),
-    ("source_times_us", sa.BigInteger),
-    ("kinds", sa.SmallInteger),
+    ("source_times", sa.LargeBinary),
+    ("kinds", sa.LargeBinary),
 )
 
 
 def upgrade() -> None:
     for name, kind in _INDEX_COLUMNS:
-        op.add_column("sync_chunks", sa.Column(name, ARRAY(kind), server_default=sa.text("'{}'"), nullable=False))
+        op.add_column("sync_chunks", sa.Column(name, kind, server_default=sa.text("''"), nullable=False))
         # Read once and thrown away: compressing them wins nothing.
         op.execute(f"ALTER TABLE sync_chunks ALTER COLUMN {name} SET STORAGE EXTERNAL")
     op.drop_constraint("ck_syncs_mode", "syncs")
