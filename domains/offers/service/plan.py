@@ -111,13 +111,15 @@ CREATE TEMP TABLE sync_touched (id uuid NOT NULL, stated_at timestamptz NOT NULL
 CREATE TEMP TABLE sync_unseen (id uuid NOT NULL) ON COMMIT DROP
 """
 
+# Both of the first are materialised: a packed column must not be fetched anew for each item, nor be carried along with
+# each into the sorting.
 _COMPARE = """
-WITH chunks AS MATERIALIZED (  -- what is taken apart below must not be fetched anew for each item
+WITH chunks AS MATERIALIZED (
     SELECT first_offset, items, offer_ids || '' AS offer_ids, content_hashes || ''::bytea AS content_hashes,
         source_times || ''::bytea AS source_times, kinds || ''::bytea AS kinds
     FROM sync_chunks WHERE sync_id = $1
 ),
-unpacked AS (
+unpacked AS MATERIALIZED (
     SELECT c.first_offset, i.n, i.offer_id, substring(c.content_hashes FROM (i.n::int - 1) * 16 + 1 FOR 16)
         AS content_hash, substring(c.source_times FROM (i.n::int - 1) * 8 + 1 FOR 8)::int8 AS time_us,
         get_byte(c.kinds, i.n::int - 1) AS kind
