@@ -13,9 +13,14 @@ from domains.offers.service.syncs import INGEST_QUEUE, PROCESS_SYNC, fail_sync
 from wapsi.clock import now
 from wapsi.db import WriteSession
 from wapsi.queue.jobs import Job
-from wapsi.queue.registry import job
+from wapsi.queue.registry import job, limit_queue
 
 log = structlog.get_logger(__name__)
+
+# Two merges at a time are as fast as five, and leave room for whoever reads; one at a time fills the search index,
+# which takes one writer after the other anyway.
+limit_queue(INGEST_QUEUE, at_once=2, prompt=True)
+limit_queue(SEARCH_QUEUE, at_once=1)
 
 # What was pushed is kept so long after its sync has ended (for a look at what came); what was wrong with it longer.
 KEEP_STAGED = timedelta(hours=24)

@@ -8,7 +8,10 @@ from domains.offers.config import get_feed_fetch_settings
 from domains.offers.service import source_fetch, source_watch, sources
 from wapsi.db import WriteSession
 from wapsi.queue.jobs import Job
-from wapsi.queue.registry import job
+from wapsi.queue.registry import job, limit_queue
+
+# A slow shop takes a thread for as long as it takes.
+limit_queue(source_fetch.FETCH_QUEUE, at_once=1)
 
 
 async def _fetch_died(session: WriteSession, args: Mapping[str, Any], error: str) -> None:

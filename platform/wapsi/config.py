@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     database_url: str = Field(description="postgresql+asyncpg://… as the application's role.")
     database_read_url: str | None = Field(None, description="A replica for reads; default: database_url.")
     database_migration_url: str | None = Field(None, description="As the schema's owner; default: database_url.")
-    database_pool_size: int = Field(8, ge=1, le=200, description="Connections one process holds, a pool.")
+    database_pool_size: int = Field(10, ge=1, le=200, description="Connections one process holds, a pool.")
     database_pool_timeout_s: int = Field(5, ge=1)
     database_processes: int = Field(
         6,
@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     access_token_ttl_s: int = Field(900, ge=60)
     refresh_token_ttl_s: int = Field(30 * 86400, ge=3600)
 
-    worker_threads: int = Field(4, ge=1, le=64)
+    worker_threads: int = Field(5, ge=1, le=64)
+    worker_nice: int = Field(10, ge=0, le=19, description="How far workers give way to the API on a shared machine.")
     sync_shrink_limit_percent: int = Field(
         30, ge=0, le=100, description="A FULL sync that would withdraw more than this share is quarantined."
     )

@@ -9,6 +9,7 @@ from dramatiq.middleware import AsyncIO, Middleware, ShutdownNotifications, Time
 from redis.maint_notifications import MaintNotificationsConfig
 
 from wapsi.config import Settings
+from wapsi.queue.registry import QUEUES, QueueTraits
 
 # Nothing is waited for long: a queue that is down must not hold up what does not need it.
 _CLIENT_OPTIONS: dict[str, Any] = {
@@ -18,7 +19,6 @@ _CLIENT_OPTIONS: dict[str, Any] = {
 }
 _DEAD_WORKER_TIMEOUT_MS = 60_000
 _DEAD_MESSAGE_TTL_MS = 60_000
-_PROMPT_QUEUES = frozenset({"ingest"})
 _PROMPT_MS = 30
 _DELAYED_MS = 5000
 
@@ -39,15 +39,16 @@ def make_broker(settings: Settings, middleware: list[Middleware] | None = None) 
 
 
 class WakefulBroker(RedisBroker):
-    """Looks into each queue as often as the work in it is waited for.
+    """Looks into each queue as often as the work in it is waited for, and takes no more than may run at once.
 
-    An idle consumer sleeps between looks, up to `timeout`. A person or a program waits for a sync, and an unchanged
-    feed is done in half a second; nobody waits for the other queues, and the delay queues are never used.
+    An idle consumer sleeps between looks, up to `timeout`. Delay queues are never used: our jobs wait in Postgres.
     """
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Any:
-        idle_ms = _PROMPT_MS if queue_name in _PROMPT_QUEUES else _DELAYED_MS if queue_name.endswith(".DQ") else timeout
-        return super().consume(queue_name, prefetch, idle_ms)
+        traits = QUEUES.get(queue_name, QueueTraits())
+        idle_ms = _DELAYED_MS if queue_name.endswith(".DQ") else _PROMPT_MS if traits.prompt else timeout
+        # What a consumer has fetched and not acknowledged counts, so this bounds what runs.
+        return super().consume(queue_name, traits.at_once or prefetch, idle_ms)
 
 
 class QueueProbe:

@@ -29,6 +29,24 @@ class JobKind:
     on_dead: OnDead | None
 
 
+@dataclass(frozen=True, slots=True)
+class QueueTraits:
+    """`at_once`: a worker runs so many jobs of this queue at a time, None for as many as it has threads for.
+    `prompt`: somebody waits for them, so an idle worker looks for new ones often.
+    """
+
+    at_once: int | None = None
+    prompt: bool = False
+
+
+QUEUES: dict[str, QueueTraits] = {}
+
+
+def limit_queue(name: str, *, at_once: int, prompt: bool = False) -> None:
+    """Long jobs of one queue must not take all threads of a worker from the others."""
+    QUEUES[name] = QueueTraits(at_once, prompt)
+
+
 class DuplicateJobKind(Exception):
     """Two actors registered under one name."""
 

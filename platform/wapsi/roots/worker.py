@@ -1,6 +1,7 @@
 """`wapsi worker`: runs jobs. One process without forks: run several for more."""
 
 import asyncio
+import os
 import signal
 import threading
 
@@ -31,6 +32,7 @@ def work(settings: Settings, telemetry: Telemetry) -> None:
             f"WAPSI_DATABASE_POOL_SIZE ({settings.database_pool_size}) must be at least twice WAPSI_WORKER_THREADS "
             f"({settings.worker_threads})."
         )
+    os.nice(settings.worker_nice)
     jobs.import_all()
     asyncio.run(check_budget(settings))
     runtime = make_runtime(settings, telemetry, role="worker")

@@ -16,7 +16,7 @@ from wapsi.queue import outbox, registry
 from wapsi.queue.actors import declare_actors
 from wapsi.queue.broker import make_broker
 from wapsi.queue.jobs import Job, LeaseLost, Permanent, run_job
-from wapsi.queue.registry import DuplicateJobKind, UnknownJobKind, job
+from wapsi.queue.registry import QUEUES, DuplicateJobKind, QueueTraits, UnknownJobKind, job
 from wapsi.queue.relay import relay_due
 from wapsi.runtime import Runtime
 
@@ -332,3 +332,25 @@ def test_two_actors_cannot_share_a_name(kinds: Kinds) -> None:
     kinds.add("test.name", handler)
     with pytest.raises(DuplicateJobKind):
         job("test.name")(handler)
+
+
+async def test_a_limited_queue_gives_a_worker_no_more_than_may_run_at_once(
+    runtime: Runtime, broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(QUEUES, "limited", QueueTraits(at_once=2))
+    async with runtime.db.write() as session:
+        for number in range(5):
+            await outbox.enqueue(session, "test.job", {"n": number}, queue="limited")
+    await relay_due(runtime.db, broker)
+
+    def take() -> tuple[int, int]:
+        consumer = broker.consume("limited", prefetch=10, timeout=20)
+        first = [message for message in (next(consumer) for _ in range(4)) if message is not None]
+        consumer.ack(first[0])
+        more = [message for message in (next(consumer) for _ in range(4)) if message is not None]
+        for message in [*first[1:], *more]:
+            consumer.ack(message)
+        consumer.close()
+        return len(first), len(more)
+
+    assert await asyncio.to_thread(take) == (2, 1)
