@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     refresh_token_ttl_s: int = Field(30 * 86400, ge=3600)
 
     worker_threads: int = Field(5, ge=1, le=64)
-    worker_nice: int = Field(10, ge=0, le=19, description="How far workers give way to the API on a shared machine.")
+    worker_nice: int = Field(5, ge=0, le=19, description="How far workers give way to the API on a shared machine.")
     sync_shrink_limit_percent: int = Field(
         30, ge=0, le=100, description="A FULL sync that would withdraw more than this share is quarantined."
     )

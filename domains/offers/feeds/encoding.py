@@ -8,6 +8,8 @@ from typing import Final
 from domains.offers.feeds.errors import FeedError
 
 MAX_LINE_CHARACTERS: Final = 4 * 1024**2
+_RECODED_BYTES: Final = 64 * 1024
+_LINE_ENDS: Final = ("\n", "\r")
 # Families of encodings that feeds come in; Python knows others that are no encodings of text, or slow on purpose.
 _FAMILIES: Final = ("utf", "iso8859", "cp", "koi8", "gb", "big5", "euc", "shift_jis", "tis", "mac", "ascii", "latin")
 _BOMS: Final = (
@@ -47,7 +49,7 @@ def _known(given: str) -> str:
 
 
 class Lines:
-    """The lines of a text, ends included, for the csv module and JSON Lines.
+    """The lines of a text, ends included, for the csv module. Iterating goes on where the last iteration stopped.
 
     Bytes that are not in the encoding become lone surrogates, which no field accepts: only the rows that have them
     are lost. A line longer than MAX_LINE_CHARACTERS is cut and noted in `was_cut`, which the reader resets.
@@ -61,25 +63,65 @@ class Lines:
         self._text = io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
 
     def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._readline()
-        if not line:
-            raise StopIteration
-        self.number += 1
-        if len(line) == MAX_LINE_CHARACTERS and not line.endswith(("\n", "\r")):
-            self.was_cut = True
-            while (rest := self._readline()) and not rest.endswith(("\n", "\r")):
-                pass
-        return line
-
-    def _readline(self) -> str:
+        readline = self._text.readline
         try:
-            return self._text.readline(MAX_LINE_CHARACTERS)
+            while line := readline(MAX_LINE_CHARACTERS):
+                self.number += 1
+                if len(line) == MAX_LINE_CHARACTERS and not line.endswith(_LINE_ENDS):
+                    self.was_cut = True
+                    while (rest := readline(MAX_LINE_CHARACTERS)) and not rest.endswith(_LINE_ENDS):
+                        pass
+                yield line
         except UnicodeError as error:
-            raise FeedError(
-                "ENCODING_INVALID",
-                f"The feed is not in {self.encoding} throughout. Name its encoding, such as windows-1252.",
-                self.number + 1,
-            ) from error
+            raise _wrong_encoding(self.encoding, self.number + 1) from error
+
+
+def as_utf_8(stream: io.BufferedReader, encoding: str) -> io.BufferedReader:
+    """The same text in UTF-8 with line feeds at the ends of its lines, which is what the readers of JSON take.
+
+    Bytes that are not in the encoding stay as they are, which is never UTF-8: the rows that have them are known by it.
+    """
+    is_ready = encoding == "utf-8" and b"\r" not in stream.peek().replace(b"\r\n", b"")[:-1]
+    return stream if is_ready else io.BufferedReader(_Recoded(stream, encoding), _RECODED_BYTES)
+
+
+class _Recoded(io.RawIOBase):
+    """Raises FeedError with the line, when all that comes before has been read."""
+
+    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
+        self._stream = stream
+        self._encoding = encoding
+        errors = "strict" if encoding.startswith("utf-16") else "surrogateescape"
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors)
+        self._newlines = io.IncrementalNewlineDecoder(None, translate=True)
+        self._ready = memoryview(b"")
+        self._line = 1
+        self._is_wrong = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer has no length
+        data = None
+        while not self._ready and data != b"":
+            if self._is_wrong:
+                raise _wrong_encoding(self._encoding, self._line)
+            data = self._stream.read(_RECODED_BYTES)
+            text = self._newlines.decode(self._decode(data), final=not data)
+            self._line += text.count("\n")
+            self._ready = memoryview(text.encode("utf-8", "surrogateescape"))
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+    def _decode(self, data: bytes) -> str:
+        try:
+            return self._decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            self._is_wrong = True
+            return error.object[: error.start].decode(self._encoding)
+
+
+def _wrong_encoding(encoding: str, line: int) -> FeedError:
+    message = f"The feed is not in {encoding} throughout. Name its encoding, such as windows-1252."
+    return FeedError("ENCODING_INVALID", message, line)

@@ -7,9 +7,9 @@ from typing import IO, BinaryIO, Final, Self
 
 from domains.offers.feeds.build import ItemBuilder
 from domains.offers.feeds.compression import Expanded, expand
-from domains.offers.feeds.encoding import Lines, choose_encoding
+from domains.offers.feeds.encoding import Lines, as_utf_8, choose_encoding
 from domains.offers.feeds.errors import FeedError
-from domains.offers.feeds.json_rows import json_array_rows, json_line_rows
+from domains.offers.feeds.json_rows import JSONLines, json_array_rows
 from domains.offers.feeds.options import FORMATS, FeedOptions
 from domains.offers.feeds.profiles import normal_name, rules_for
 from domains.offers.feeds.rows import Row
@@ -47,8 +47,8 @@ class Feed:
         """One item a row, in the order of the file, once. Raises FeedError where the file cannot be read on."""
         build = self._builder.build
         try:
-            for row in self._rows():
-                yield build(row)
+            for line, found in self._rows():
+                yield build(line, found)
         finally:
             self.close()
 
@@ -93,11 +93,13 @@ def _open(source: Expanded, options: FeedOptions) -> Feed:
         return _open_xml(source, feed_format, encoding, text, options)
     source.read(mark)
     if feed_format in ("json", "jsonl"):
-        builder = ItemBuilder(rules_for(feed_format, options.column_mapping, None), options, encoding)
+        rules = rules_for(feed_format, options.column_mapping, None)
+        stream = as_utf_8(source, encoding)
         if feed_format == "json":
-            return Feed(source, feed_format, encoding, lambda: json_array_rows(source, encoding), builder)
-        lines = Lines(source, encoding)
-        return Feed(source, feed_format, encoding, lambda: json_line_rows(lines), builder)
+            builder = ItemBuilder(rules, options, encoding)
+            return Feed(source, feed_format, encoding, lambda: json_array_rows(stream), builder)
+        lines = JSONLines(stream)
+        return Feed(source, feed_format, encoding, lines.rows, ItemBuilder(rules, options, encoding, numbers=lines))
     return _open_table(source, options.format, encoding, options)
 
 
@@ -134,18 +136,18 @@ def _open_table(source: Expanded, named: str | None, encoding: str, options: Fee
     delimiter = "\t" if named == "google_tsv" and options.delimiter is None else options.delimiter
     table = Table(Lines(source, encoding), delimiter)
     feed_format = named or _table_format(table)
-    builder = ItemBuilder(rules_for(feed_format, options.column_mapping, table.columns), options, encoding)
-    rows = table.rows
-    if feed_format == "shopify_csv":
-        has_links = "link" in (options.column_mapping or {})
-        return Feed(
-            source,
-            feed_format,
-            encoding,
-            lambda: shopify_rows(table.rows(), options.link_base, has_links=has_links),
-            builder,
-        )
-    return Feed(source, feed_format, encoding, rows, builder)
+    rules = rules_for(feed_format, options.column_mapping, table.columns)
+    if feed_format != "shopify_csv":
+        return Feed(source, feed_format, encoding, table.rows, ItemBuilder(rules, options, encoding, table.columns))
+    asked = frozenset(source for rule in rules for source in rule.sources)
+    has_links = "link" in (options.column_mapping or {})
+    return Feed(
+        source,
+        feed_format,
+        encoding,
+        lambda: shopify_rows(table, asked, options.link_base, has_links=has_links),
+        ItemBuilder(rules, options, encoding),
+    )
 
 
 def _table_format(table: Table) -> str:

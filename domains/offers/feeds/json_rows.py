@@ -1,67 +1,108 @@
-"""JSON Lines, and one JSON array of objects."""
+"""JSON Lines, and one JSON array of objects.
+
+No number passes through a float on its way to an item. orjson, which is the fastest, makes floats; but nothing takes
+one for a value (`as_texts` raises InexactNumber), so that the digits are taken from the line instead: by a look behind
+the key, or else by Python's json, which hands over the digits of all numbers.
+"""
 
 import io
 import json
+import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import ijson  # type: ignore[import-untyped]
+import orjson
 
-from domains.offers.feeds.encoding import Lines
 from domains.offers.feeds.errors import FeedError
 from domains.offers.feeds.rows import NumberText, RecordGuard, Row, too_large, unreadable
 
+MAX_LINE_BYTES: Final = 4 * 1024**2
 # Where nothing but errors comes at first, the file is something else.
 _MAX_BAD_FIRST_ROWS: Final = 10
 MAX_DEPTH: Final = 50
 _DECODER: Final = json.JSONDecoder(parse_float=NumberText, parse_int=NumberText, parse_constant=NumberText)
+_NUMBER_OF_KEY: Final = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 
-def json_line_rows(lines: Lines) -> Iterator[Row]:
-    """One object a line. Raises FeedError where the first lines are all none."""
-    bad = 0
-    found = False
-    for line in lines:
-        text = line.strip()
-        if not text:
-            continue
-        if lines.was_cut:
-            lines.was_cut = False
-            yield too_large(lines.number)
-            continue
-        row = _json_row(text, lines.number)
-        found = found or row.problem is None
-        if not found:
-            bad += 1
-            if bad > _MAX_BAD_FIRST_ROWS:
-                raise FeedError(
-                    "JSON_LINES_INVALID",
-                    "The first lines are no JSON objects. Send one object a line, or one array of objects.",
-                    lines.number,
-                )
-        yield row
+class JSONLines:
+    """One object a line, in UTF-8."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._lines = iter(partial(stream.readline, MAX_LINE_BYTES), b"")
+        self._line = b""
+        self._number = 0
+
+    def rows(self) -> Iterator[Row]:
+        """Raises FeedError where the first lines are all no objects."""
+        bad = number = 0
+        found = False
+        for line in self._lines:
+            number += 1
+            if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+                any(rest.endswith(b"\n") for rest in self._lines)
+                yield too_large(number)
+                continue
+            try:
+                values = orjson.loads(line)
+            except ValueError:
+                values = None
+            if type(values) is dict:
+                found = True
+                self._line, self._number = line, number
+                yield number, values
+                continue
+            text = line.decode("utf-8", "surrogateescape").strip()
+            if not text:
+                continue
+            row = _decoded(number, text)
+            found = found or type(row[1]) is dict
+            if not found:
+                bad += 1
+                if bad > _MAX_BAD_FIRST_ROWS:
+                    raise FeedError(
+                        "JSON_LINES_INVALID",
+                        "The first lines are no JSON objects. Send one object a line, or one array of objects.",
+                        number,
+                    )
+            yield row
+
+    def digits(self, key: str, number: float) -> NumberText | None:
+        """Of a number in the row that came last. None where the line has its key not once, but escaped or repeated."""
+        quoted = b'"%b"' % key.encode()
+        position = self._line.find(quoted)
+        if position < 0 or self._line.find(quoted, position + 1) >= 0:
+            return None
+        match = _NUMBER_OF_KEY.match(self._line, position + len(quoted))
+        return NumberText(match[1].decode()) if match is not None and float(match[1]) == number else None
+
+    def exact(self) -> Row:
+        """The row that came last, with the digits of all its numbers."""
+        return _decoded(self._number, self._line.decode())
 
 
-def _json_row(text: str, number: int) -> Row:
+def _decoded(number: int, text: str) -> Row:
+    """By Python's json, which reads what orjson does not (NaN, halves of surrogates) and says what is wrong where."""
     try:
         values = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         return unreadable(number, "JSON_INVALID", f"The line is no JSON object: {error}. Correct it.", text)
     if not isinstance(values, dict):
         return unreadable(number, "JSON_INVALID", "The line is JSON, but no object. Send one object a line.", text)
-    return Row(number, values)
+    return number, values
 
 
-def json_array_rows(stream: io.BufferedReader, encoding: str) -> Iterator[Row]:
-    """The objects of an array, numbered from 1. Raises FeedError where the JSON is broken."""
-    guard = RecordGuard(stream.read if encoding == "utf-8" else _Recoded(stream, encoding).read)
+def json_array_rows(stream: io.BufferedReader) -> Iterator[Row]:
+    """The objects of an array in UTF-8, numbered from 1. Raises FeedError where the JSON is broken."""
+    guard = RecordGuard(stream.read1)
     number = 0
     try:
         for values in _entries(ijson.basic_parse(guard)):
             number += 1
             guard.row_done()
             if isinstance(values, dict):
-                yield Row(number, values)
+                yield number, values
             else:
                 yield unreadable(number, "JSON_INVALID", "The entry is no object. Send an array of objects.")
     except (ijson.JSONError, ValueError) as error:
@@ -104,15 +145,7 @@ def _entries(events: Iterator[tuple[str, Any]]) -> Iterator[Any]:
 
 
 def _in_words(error: Exception) -> str:
-    """The first line of what the parser says; the rest is an excerpt with a pointer."""
-    return str(error).strip().partition("\n")[0][:200]
-
-
-class _Recoded:
-    """Another encoding as UTF-8, which is what the parser reads."""
-
-    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
-        self._text = io.TextIOWrapper(stream, encoding=encoding, newline="")
-
-    def read(self, size: int = -1) -> Any:
-        return self._text.read(size).encode()
+    """The first line of what the parser says; the rest is an excerpt with a pointer, as bytes where it is no UTF-8."""
+    said = error.args[0] if error.args else ""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return text.strip().partition("\n")[0].rstrip(".")[:200]

@@ -26,81 +26,106 @@ from urllib.parse import quote
 from domains.offers.feeds.errors import FeedError
 from domains.offers.feeds.rows import NumberText
 
-TARGETS: Final = frozenset(
-    [
-        "offer_id",
-        "kind",
-        "title",
-        "description",
-        "link",
-        "image_link",
-        "additional_image_links",
-        "price",
-        "sale_price",
-        "regular_price",
-        "currency",
-        "sale_starts_at",
-        "sale_ends_at",
-        "sale_interval",
-        "availability",
-        "expires_at",
-        "gtins",
-        "mpn",
-        "brand",
-        "item_group_id",
-        "google_product_category",
-        "product_types",
-        "condition",
-        "color",
-        "size",
-        "gender",
-        "age_group",
-        "adult",
-        "rate_category",
-        "cashback_eligible",
-        "custom_attributes",
-        "coupon_code",
-        "starts_at",
-        "ends_at",
-        "delete",
-        "source_time",
-    ]
+# In this order the issues of a row are listed.
+TARGETS: Final = (
+    "offer_id",
+    "kind",
+    "title",
+    "description",
+    "link",
+    "image_link",
+    "additional_image_links",
+    "price",
+    "sale_price",
+    "regular_price",
+    "currency",
+    "sale_starts_at",
+    "sale_ends_at",
+    "sale_interval",
+    "availability",
+    "expires_at",
+    "gtins",
+    "mpn",
+    "brand",
+    "item_group_id",
+    "google_product_category",
+    "product_types",
+    "condition",
+    "color",
+    "size",
+    "gender",
+    "age_group",
+    "adult",
+    "rate_category",
+    "cashback_eligible",
+    "custom_attributes",
+    "coupon_code",
+    "starts_at",
+    "ends_at",
+    "delete",
+    "source_time",
 )
 CUSTOM: Final = "custom:"
 Value = Any  # str, NumberText, list[str], or a mapping of texts (for custom_attributes alone)
+Key = str | int
 _Filter = Callable[[str], str | list[str]]
+# A key, and the way down from its value.
+_Place = tuple[Key, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one target is filled. `get` gives None where the row has nothing."""
+    """How one target is filled: by the first source that is not empty, through all filters."""
 
     target: str
     sources: tuple[str, ...]
     constant: str | None = None
     filters: tuple[_Filter, ...] = ()
 
-    @property
-    def only_source(self) -> str | None:
-        """The one key without which there is nothing, where it is so simple."""
-        return self.sources[0] if len(self.sources) == 1 and "." not in self.sources[0] else None
-
-    def get(self, values: Mapping[str, Any]) -> Value:
-        found: Value = self.constant
+    def bind(self, keys: Mapping[str, Key]) -> "Finder | None":
+        """For rows that have these names, under these keys; None where no such row has a value."""
+        places: list[_Place] = []
         for source in self.sources:
-            found = values.get(source)
-            if found is None and "." in source:
-                found = _descend(values, source.split("."))
-            if found is None or found == "":
-                continue
-            if type(found) is not str:
-                found = _as_texts(found)
+            root, *path = source.split(".")
+            if source in keys:
+                places.append((keys[source], ()))
+            if path and root in keys:
+                places.append((keys[root], tuple(path)))
+        if not places and not self.constant:
+            return None
+        return Finder(tuple(places), self.constant, self.filters)
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A rule of which only the places are left that a row can have."""
+
+    places: tuple[_Place, ...]
+    constant: str | None
+    filters: tuple[_Filter, ...]
+
+    @property
+    def only_key(self) -> Key | None:
+        """The one key whose value is all that there is to find."""
+        if len(self.places) != 1 or self.filters or self.places[0][1]:
+            return None
+        return self.places[0][0]
+
+    def find(self, row: Any) -> Value:
+        """Of a row that has the keys. None where there is nothing. Raises InexactNumber."""
+        found: Value = self.constant
+        for key, path in self.places:
+            found = row[key]
+            if path:
+                found = _descend(found, path)
+            if type(found) is not str and found is not None:
+                found = as_texts(found)
             if found:
                 break
         if not found:
             return None
         for apply in self.filters:
-            found = _filtered(found, apply)
+            found = apply(found) if isinstance(found, str) else _filtered(found, apply)
         return found
 
 
@@ -172,9 +197,9 @@ def _invalid(message: str) -> FeedError:
     return FeedError("MAPPING_INVALID", f"{message} Correct the mapping.")
 
 
-def _descend(values: Any, path: list[str]) -> Any:
+def _descend(values: Any, path: tuple[str, ...]) -> Any:
     for step in path:
-        if isinstance(values, Mapping):
+        if isinstance(values, dict):
             values = values.get(step)
         elif isinstance(values, list) and step.isascii() and step.isdigit() and len(step) < 6:
             values = values[int(step)] if int(step) < len(values) else None
@@ -183,12 +208,22 @@ def _descend(values: Any, path: list[str]) -> Any:
     return values
 
 
-def _as_texts(value: Any) -> Value:
-    """JSON's values as texts. A list keeps its scalars; what is nested deeper is not a field's value."""
-    if isinstance(value, list):
-        return [text for item in value if (text := _as_text(item))]
-    if isinstance(value, Mapping):
-        return {str(name): text for name, item in value.items() if (text := _as_text(item))}
+class InexactNumber(Exception):
+    """A float was met where a value is needed: its digits have to be read otherwise."""
+
+
+def as_texts(value: Any) -> Value:
+    """JSON's values as texts. A list keeps its scalars; what is nested deeper is not a field's value.
+
+    Raises InexactNumber.
+    """
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if kind is list:
+        return [text for item in value if (text := item if type(item) is str else _as_text(item))]
+    if kind is dict:
+        return {name: text for name, item in value.items() if (text := _as_text(item))}
     return _as_text(value)
 
 
@@ -199,12 +234,13 @@ def _as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, Decimal)):
         return NumberText(value)
+    if isinstance(value, float):
+        raise InexactNumber
     return ""
 
 
 def _filtered(value: Value, apply: _Filter) -> Value:
-    if isinstance(value, str):
-        return apply(value)
+    """Of several texts; those of a mapping stay as they are."""
     if isinstance(value, list):
         results = [apply(item) for item in value]
         return [text for result in results for text in ([result] if isinstance(result, str) else result)]

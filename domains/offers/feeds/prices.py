@@ -1,70 +1,92 @@
 """The prices of a row, which only make sense together: currency, price, sale price, price before a reduction."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any, Final
 
 from domains.offers.feeds.rows import NumberText
 from domains.offers.validation.issues import error, warning
-from wapsi.money import MINOR_DIGITS, Money, PriceProblem, parse_price
+from wapsi.money import MINOR_DIGITS, PriceProblem, parse_price
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
+PRICE_TARGETS: Final = frozenset({"price", "sale_price", "regular_price", "currency"})
 # Withdrawn codes that feeds still carry for their successors of the same value.
-_RENAMED = {"RUR": "RUB"}
+_RENAMED: Final = {"RUR": "RUB"}
+# So short that 64 bits hold it, however many decimals the currency has.
+_MAX_SHORT_LENGTH: Final = 14
+_MAX_SHORT: Final = 10**_MAX_SHORT_LENGTH
+# In minor units, and the currency.
+Amount = tuple[int, str]
 
 
-@dataclass(slots=True)
-class Prices:
-    """As the row writes them, empty where it has none. `regular_price` is what `price` was before a reduction."""
+def put_prices(
+    written: Mapping[str, str | int], default_currency: str, offer: dict[str, Any], issues: list[pb.Issue]
+) -> None:
+    """Sets the offer's price and sale price. A price that cannot be read is an error, a sale price a warning.
 
-    default_currency: str
-    currency: str = ""
-    price: str = ""
-    sale_price: str = ""
-    regular_price: str = ""
-
-    def put(self, item: pb.OfferItem) -> None:
-        """Sets the offer's price and sale price. A price that cannot be read is an error, a sale price a warning."""
-        if not self.price.strip():
-            return
-        currency = self.currency.strip().upper()
-        currency = _RENAMED.get(currency, currency)
-        if currency and currency not in MINOR_DIGITS:
-            message = "It is no ISO 4217 currency code. Send one such as PKR."
-            item.issues.append(error("CURRENCY_UNKNOWN", "currency", message, self.currency))
-            return
-        price = self._parse(self.price, currency)
-        if isinstance(price, PriceProblem):
-            item.issues.append(error(price.code, "price", price.message, self.price))
-            return
-        if currency and price.currency != currency:
-            message = f"The price says {price.currency}, the row's currency is {currency}. Send the right one."
-            item.issues.append(error("CURRENCY_CONFLICT", "price", message, self.price))
-            return
-        sale = self._sale(item, currency)
-        if sale is None and self.regular_price.strip():
-            regular = self._parse(self.regular_price, currency)
-            if isinstance(regular, PriceProblem):
-                message = f"{regular.message} It was left out."
-                item.issues.append(warning(regular.code, "regular_price", message, self.regular_price))
-            elif regular.currency == price.currency and regular.amount_minor > price.amount_minor:
-                price, sale = regular, price
-        _set(item.offer.price, price)
-        if sale is not None:
-            _set(item.offer.sale_price, sale)
-
-    def _sale(self, item: pb.OfferItem, currency: str) -> Money | None:
-        if not self.sale_price.strip():
-            return None
-        sale = self._parse(self.sale_price, currency)
-        if isinstance(sale, PriceProblem):
-            message = f"{sale.message} It was left out."
-            item.issues.append(warning(sale.code, "sale_price", message, self.sale_price))
-            return None
-        return sale
-
-    def _parse(self, text: str, currency: str) -> Money | PriceProblem:
-        return parse_price(text, currency or self.default_currency or None, plain=isinstance(text, NumberText))
+    `written` has what is not blank of PRICE_TARGETS, integers as JSON has them. `regular_price` is what `price` was
+    before a reduction.
+    """
+    if "price" not in written:
+        return
+    currency = ""
+    if "currency" in written:
+        currency = str(written["currency"])
+        if currency not in MINOR_DIGITS:
+            currency = currency.strip().upper()
+            currency = _RENAMED.get(currency, currency)
+            if currency not in MINOR_DIGITS:
+                message = "It is no ISO 4217 currency code. Send one such as PKR."
+                issues.append(error("CURRENCY_UNKNOWN", "currency", message, str(written["currency"])))
+                return
+    price = read_price(written["price"], currency or default_currency)
+    if isinstance(price, PriceProblem):
+        issues.append(error(price.code, "price", price.message, str(written["price"])))
+        return
+    if currency and price[1] != currency:
+        message = f"The price says {price[1]}, the row's currency is {currency}. Send the right one."
+        issues.append(error("CURRENCY_CONFLICT", "price", message, str(written["price"])))
+        return
+    sale = None
+    if "sale_price" in written:
+        sale = _optional("sale_price", written["sale_price"], currency or default_currency, issues)
+    if sale is None and "regular_price" in written:
+        regular = _optional("regular_price", written["regular_price"], currency or default_currency, issues)
+        if regular is not None and regular[1] == price[1] and regular[0] > price[0]:
+            price, sale = regular, price
+    offer["price"] = {"amount_minor": price[0], "currency": price[1]}
+    if sale is not None:
+        offer["sale_price"] = {"amount_minor": sale[0], "currency": sale[1]}
 
 
-def _set(target: pb.Money, money: Money) -> None:
-    target.amount_minor = money.amount_minor
-    target.currency = money.currency
+def _optional(target: str, written: str | int, currency: str, issues: list[pb.Issue]) -> Amount | None:
+    """None where it cannot be read."""
+    amount = read_price(written, currency)
+    if isinstance(amount, PriceProblem):
+        issues.append(warning(amount.code, target, f"{amount.message} It was left out.", str(written)))
+        return None
+    return amount
+
+
+def read_price(written: str | int, default_currency: str) -> Amount | PriceProblem:
+    """As `parse_price` reads it, and in a shorter way where it has the form of most prices.
+
+    That is 1299, 12.5, 12.50 or 12.50 USD: digits, a point before no more decimals than the currency has and not
+    before three, which can be thousands, and a code in capitals.
+    """
+    if isinstance(written, int):
+        if 0 <= written < _MAX_SHORT and default_currency in MINOR_DIGITS:
+            return written * 10 ** MINOR_DIGITS[default_currency], default_currency
+        written = str(written)
+    elif len(written) <= _MAX_SHORT_LENGTH and written.isascii():
+        number, _, currency = written.partition(" ")
+        currency = currency or default_currency
+        digits = MINOR_DIGITS.get(currency)
+        if digits is not None:
+            whole, point, fraction = number.partition(".")
+            if whole.isdigit():
+                if not point:
+                    return int(whole) * 10**digits, currency
+                if fraction.isdigit() and len(fraction) <= digits and len(fraction) != 3:
+                    return int(whole + fraction) * 10 ** (digits - len(fraction)), currency
+    money = parse_price(written, default_currency or None, plain=isinstance(written, NumberText))
+    return money if isinstance(money, PriceProblem) else (money.amount_minor, money.currency)

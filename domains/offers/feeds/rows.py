@@ -1,7 +1,6 @@
 """What the readers of all formats give: rows of raw values."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from domains.offers.feeds.errors import FeedError
@@ -12,6 +11,11 @@ MAX_FIELD_CHARACTERS: Final = 1_000_000
 # What is read without one row being complete.
 MAX_RECORD_BYTES: Final = 32 * 1024**2
 
+# A row's values: texts, lists of texts, or what JSON has, by their names; or a table's cells, by their positions.
+Values = Mapping[str, Any] | Sequence[str]
+# The line in text formats, else the place among the rows, from 1; and the row, or why it cannot be read.
+Row = tuple[int, Values | pb.Issue]
+
 
 class NumberText(str):
     """A number as its digits stand in a JSON file: the point is the decimal point, and no float ever existed."""
@@ -19,20 +23,8 @@ class NumberText(str):
     __slots__ = ()
 
 
-@dataclass(slots=True)
-class Row:
-    """`line` counts from 1: the line in text formats, else the place among the rows.
-
-    `values` are texts, lists of texts, or what JSON has; a row that cannot be read has a `problem` instead.
-    """
-
-    line: int
-    values: Mapping[str, Any]
-    problem: pb.Issue | None = None
-
-
 def unreadable(line: int, code: str, message: str, value: str = "") -> Row:
-    return Row(line, {}, error(code, "", message, value))
+    return line, error(code, "", message, value)
 
 
 def too_large(line: int) -> Row:

@@ -1,100 +1,112 @@
 """Shopify's product export: a product is several rows with one Handle, its variants and its pictures."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from domains.offers.feeds.rows import Row, unreadable
+from domains.offers.feeds.table_rows import Table
 from domains.offers.validation.item import MAX_OFFER_ID_LENGTH
 
 _MAX_ROWS_OF_PRODUCT: Final = 5000
-_OPTIONS: Final = ("Option1 Value", "Option2 Value", "Option3 Value")
+_OPTIONS: Final = (
+    ("Option1 Name", "Option1 Value", "option1"),
+    ("Option2 Name", "Option2 Value", "option2"),
+    ("Option3 Name", "Option3 Value", "option3"),
+)
+_OPTION_FIELDS: Final = {"color": "color", "colour": "color", "size": "size"}
 _NO_OPTION: Final = "Default Title"
 _ID_HASH_LENGTH: Final = 12
+# What is read here. Of the other columns, of which an export has dozens, only those that a rule asks for are kept.
+_READ: Final = frozenset(
+    {"Handle", "Title", "Status", "Published", "Image Src", *(name for option in _OPTIONS for name in option)}
+    | {"Variant SKU", "Variant Price", "Variant Image", "Variant Barcode"}
+    | {"Variant Inventory Qty", "Variant Inventory Tracker", "Variant Inventory Policy"}
+)
+# By name, those that are not empty.
 Cells = Mapping[str, str]
+_Product = list[tuple[int, Cells]]
 
 
-def shopify_rows(rows: Iterator[Row], link_base: str | None, *, has_links: bool) -> Iterator[Row]:
-    """One row a variant, under the names that the shopify profile maps; `line` is the variant's own.
+def shopify_rows(table: Table, asked: frozenset[str], link_base: str | None, *, has_links: bool) -> Iterator[Row]:
+    """One row a variant, under the names that the shopify profile maps; its line is the variant's own.
 
-    `has_links`: the column mapping says where links come from, so that no `link_base` is needed.
-    Rows that only bring pictures are taken into their product's. Products that are not published (Status or
-    Published say so) are not for sale and are passed over.
+    `asked` are the columns that rules name. `has_links`: the column mapping says where links come from, so that no
+    `link_base` is needed. Rows that only bring pictures are taken into their product's. Products that are not
+    published (Status or Published say so) are not for sale and are passed over.
     """
-    product: list[Row] = []
+    kept = [(name, position) for position, name in enumerate(table.columns) if name in _READ or name in asked]
+    product: _Product = []
     handle = ""
-    for row in rows:
-        if row.problem is not None:
-            yield row
+    for line, cells in table.rows():
+        if not isinstance(cells, list):
+            yield line, cells
             continue
-        own = row.values.get("Handle", "")
+        values = {name: cell for name, position in kept if (cell := cells[position])}
+        own = values.get("Handle", "")
         if product and (own != handle or len(product) >= _MAX_ROWS_OF_PRODUCT):
             yield from _variants(handle, product, link_base, has_links)
             product = []
         handle = own
-        product.append(row)
+        product.append((line, values))
     if product:
         yield from _variants(handle, product, link_base, has_links)
 
 
-def _variants(handle: str, product: list[Row], link_base: str | None, has_links: bool) -> Iterator[Row]:
-    first = product[0].values
+def _variants(handle: str, product: _Product, link_base: str | None, has_links: bool) -> Iterator[Row]:
+    first_line, first = product[0]
     if not handle:
-        for row in product:
-            yield unreadable(row.line, "HANDLE_MISSING", "The row has no Handle. Export the products again.")
+        for line, _ in product:
+            yield unreadable(line, "HANDLE_MISSING", "The row has no Handle. Export the products again.")
         return
-    if first.get("Status", "active") not in ("active", "") or first.get("Published", "").lower() == "false":
+    if first.get("Status", "active") != "active" or first.get("Published", "").lower() == "false":
         return
-    variants = [row for row in product if row.values.get("Variant Price")]
+    variants = [row for row in product if "Variant Price" in row[1]]
     if not variants:
-        yield unreadable(product[0].line, "PRICE_MISSING", "No row of the product has a Variant Price. Add it.", handle)
+        yield unreadable(first_line, "PRICE_MISSING", "No row of the product has a Variant Price. Add it.", handle)
         return
-    pictures = [row.values["Image Src"] for row in product if row.values.get("Image Src")]
-    skus = [row.values.get("Variant SKU", "") for row in variants]
-    for row, sku in zip(variants, skus, strict=True):
-        if link_base is None and not has_links:
-            message = (
-                "A Shopify export has no links. Set link_base to the shop's address, such as https://shop.example."
-            )
-            yield unreadable(row.line, "LINK_BASE_MISSING", message, handle)
-            continue
-        options = [text for name in _OPTIONS if (text := row.values.get(name, "")) and text != _NO_OPTION]
-        # Shops give one SKU to all sizes; then it does not tell the variants apart.
-        is_unique = bool(sku) and skus.count(sku) == 1
-        yield Row(row.line, _values(handle, first, row.values, options, pictures, link_base, sku if is_unique else ""))
-
-
-def _values(
-    handle: str,
-    first: Cells,
-    variant: Cells,
-    options: list[str],
-    pictures: list[str],
-    link_base: str | None,
-    unique_sku: str,
-) -> dict[str, Any]:
-    picture = variant.get("Variant Image") or (pictures[0] if pictures else "")
-    values: dict[str, Any] = {**first, **{name: cell for name, cell in variant.items() if cell}}
+    if link_base is None and not has_links:
+        message = "A Shopify export has no links. Set link_base to the shop's address, such as https://shop.example."
+        for line, _ in variants:
+            yield unreadable(line, "LINK_BASE_MISSING", message, handle)
+        return
+    shared: dict[str, Any] = {"item_group": handle}
     if link_base is not None:
-        values["link"] = f"{link_base.rstrip('/')}/products/{quote(handle, safe='')}"
-    values |= {
-        "variant_id": (unique_sku or variant_id(handle, options)).strip(),
-        "variant_title": " ".join(part for part in (first.get("Title", ""), " / ".join(options)) if part),
-        "item_group": handle,
-        "picture": picture,
-        "other_pictures": [link for link in pictures if link != picture],
-        "availability": _availability(values),
-        # Spreadsheets put an apostrophe before numbers that are to stay text.
-        "barcode": values.get("Variant Barcode", "").lstrip("'"),
-    }
-    for number, target in ((1, "option1"), (2, "option2"), (3, "option3")):
-        name = first.get(f"Option{number} Name", "").strip().lower()
-        if name in ("color", "colour", "size"):
-            values[name.replace("colour", "color")] = variant.get(f"Option{number} Value", "")
-        else:
-            values[target] = variant.get(f"Option{number} Value", "")
-    return values
+        shared["link"] = f"{link_base.rstrip('/')}/products/{_in_link(handle)}"
+    pictures = [cells["Image Src"] for _, cells in product if "Image Src" in cells]
+    # Shops give one SKU to all sizes; then it does not tell the variants apart.
+    skus = Counter(cells.get("Variant SKU") for _, cells in variants) if len(variants) > 1 else {}
+    options = [
+        (name, _OPTION_FIELDS.get(first.get(of_name, "").strip().lower(), target)) for of_name, name, target in _OPTIONS
+    ]
+    for line, variant in variants:
+        values = {**first, **variant, **shared}
+        chosen = [(target, variant.get(name, "")) for name, target in options]
+        values.update(chosen)
+        texts = [text for _, text in chosen if text and text != _NO_OPTION]
+        sku = variant.get("Variant SKU", "")
+        values["variant_id"] = (sku if sku and skus.get(sku, 1) == 1 else variant_id(handle, texts)).strip()
+        values["variant_title"] = " ".join(part for part in (first.get("Title", ""), " / ".join(texts)) if part)
+        picture = variant.get("Variant Image") or (pictures[0] if pictures else "")
+        values["picture"] = picture
+        values["other_pictures"] = [link for link in pictures if link != picture]
+        values["availability"] = _availability(values)
+        if "Variant Barcode" in values:
+            # Spreadsheets put an apostrophe before numbers that are to stay text.
+            values["barcode"] = values["Variant Barcode"].lstrip("'")
+        yield line, values
+
+
+def _in_link(handle: str) -> str:
+    if handle.isascii() and handle.replace("-", "").isalnum():
+        return handle
+    try:
+        return quote(handle, safe="")
+    except UnicodeEncodeError:
+        # It has bytes of another encoding, and the row is refused for them.
+        return handle
 
 
 def variant_id(handle: str, options: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from domains.offers.feeds.encoding import Lines
@@ -26,8 +27,7 @@ class Table:
         if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
             raise FeedError("OPTIONS_INVALID", "The delimiter must be one character, such as ; or |.")
         self.delimiter = delimiter or max(_DELIMITERS, key=_outside_quotes(header).count)
-        self._source = _Putback(header, lines)
-        self._reader = csv.reader(self._source, delimiter=self.delimiter, strict=True)
+        self._reader = csv.reader(chain([header], lines), delimiter=self.delimiter, strict=True)
         try:
             names = next(self._reader)
         except (csv.Error, StopIteration) as error:
@@ -37,9 +37,9 @@ class Table:
         self.columns = _distinct([name.strip() for name in names])
 
     def rows(self) -> Iterator[Row]:
-        """Raises FeedError where a quote is opened and never closed."""
-        reader, lines, columns = self._reader, self._lines, self.columns
-        width = len(columns)
+        """The cells of each row. Raises FeedError where a quote is opened and never closed."""
+        reader, lines = self._reader, self._lines
+        width = len(self.columns)
         while True:
             line = lines.number + 1
             try:
@@ -55,7 +55,7 @@ class Table:
                 lines.was_cut = False
                 yield too_large(line)
             elif len(cells) == width:
-                yield Row(line, dict(zip(columns, cells, strict=True)))
+                yield line, cells
             elif cells and any(cells):
                 yield unreadable(
                     line,
@@ -77,23 +77,6 @@ class Table:
         return unreadable(
             line, "QUOTES_INVALID", f"The row's quotes are wrong ({message}). Double quotes inside of quoted cells."
         )
-
-
-class _Putback:
-    """The header again, then the lines behind it."""
-
-    def __init__(self, first: str, lines: Lines) -> None:
-        self._first: str | None = first
-        self._lines = lines
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        return next(self._lines)
 
 
 def _first_line(lines: Lines) -> str:

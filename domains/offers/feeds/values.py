@@ -1,8 +1,10 @@
 """How feeds write what has a fixed set of values, times and flags."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeVar
 
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
@@ -61,6 +63,15 @@ _FLAGS: Final = {
     **dict.fromkeys(("no", "false", "0", "n", "f"), False),
 }
 _BETWEEN_LINKS: Final = re.compile(r",\s*(?=https?://)")
+_MAX_KNOWN: Final = 1000
+_MAX_KNOWN_LENGTH: Final = 500
+T = TypeVar("T")
+
+
+def remembered(read: Callable[[str], T]) -> Callable[[str], T]:
+    """For what repeats from row to row: what `read` gave for short texts is kept, for a limited number of them."""
+    known = lru_cache(maxsize=_MAX_KNOWN)(read)
+    return lambda text: known(text) if len(text) <= _MAX_KNOWN_LENGTH else read(text)
 
 
 def normal(text: str) -> str:
@@ -80,6 +91,12 @@ def availability(text: str) -> int | None:
     if key.isascii() and key.isdigit():
         return pb.AVAILABILITY_IN_STOCK if key.strip("0") else pb.AVAILABILITY_OUT_OF_STOCK
     return _AVAILABILITIES.get(key)
+
+
+def choice(field: str) -> Callable[[str], int | None]:
+    """Of one of CHOICES: gives the enum's number for a word, None for one that means nothing."""
+    names = CHOICES[field]
+    return remembered(availability if field == "availability" else lambda text: names.get(normal(text)))
 
 
 def flag(text: str) -> bool | None:

@@ -3,8 +3,10 @@
 Nothing outside the file is ever loaded, no entity is resolved, and a document that declares any is refused.
 """
 
+import html
 import io
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from lxml import etree
@@ -13,32 +15,39 @@ from domains.offers.feeds.errors import FeedError
 from domains.offers.feeds.rows import RecordGuard, Row
 
 _GOOGLE: Final = "http://base.google.com/ns/1.0"
+_ROOTS: Final = ("{*}rss", "{*}feed", "{*}RDF", "{*}yml_catalog")
 _PARENTS: Final = {"item": ("channel", "rss", "RDF"), "entry": ("feed",)}
 # Elements whose text may be marked up; others with elements in them (shipping, tax) are no single value.
 _NESTED_TEXT: Final = frozenset({"description", "summary", "content", "title"})
 _MAX_CATEGORIES: Final = 100_000
 _MAX_CATEGORY_DEPTH: Final = 10
+_MAX_KNOWN_TAGS: Final = 500
 Values = dict[str, Any]
 
 
 def google_rows(stream: io.BufferedReader, encoding: str | None) -> Iterator[Row]:
     """{element's local name: text, or texts where it is repeated}"""
-    return _rows(stream, encoding, _GoogleReader().read)
+    return _rows(stream, encoding, ("{*}item", "{*}entry"), _GoogleReader().read)
 
 
 def yml_rows(stream: io.BufferedReader, encoding: str | None) -> Iterator[Row]:
     """Elements and attributes of <offer>; `category` is the path of names, `param` a mapping."""
-    return _rows(stream, encoding, _YMLReader().read)
+    return _rows(stream, encoding, ("{*}offer", "{*}category"), _YMLReader().read)
 
 
 def _rows(
-    stream: io.BufferedReader, encoding: str | None, read: Callable[[etree._Element], Values | None]
+    stream: io.BufferedReader,
+    encoding: str | None,
+    tags: tuple[str, ...],
+    read: Callable[[etree._Element], Values | None],
 ) -> Iterator[Row]:
     guard = RecordGuard(stream.read)
     try:
+        # Every element that an event is made of costs time, so there are none but for what is read.
         context = etree.iterparse(
             guard,
             events=("start", "end"),
+            tag=(*_ROOTS, *tags),
             encoding=encoding,
             resolve_entities=False,
             no_network=True,
@@ -61,7 +70,9 @@ def _rows(
                 guard.row_done()
                 line = element.sourceline or 0
                 _forget(element)
-                yield Row(line, values)
+                yield line, values
+        if not checked:
+            _refuse_declarations(context.root)
     except etree.XMLSyntaxError as error:
         raise FeedError("XML_MALFORMED", f"The XML is broken: {error.msg}. Correct the feed.", error.lineno) from error
     except (LookupError, UnicodeError) as error:
@@ -83,37 +94,62 @@ def _forget(element: etree._Element) -> None:
             parent.remove(before)
 
 
-def _name(element: etree._Element) -> tuple[str, str]:
-    """(namespace, local name); empty for what is no element."""
-    tag = element.tag
+@lru_cache(maxsize=_MAX_KNOWN_TAGS)
+def _name(tag: object) -> tuple[str, str]:
+    """(namespace, local name); empty for what is no element: an entity that nothing declares.
+
+    Google's namespace is the one string _GOOGLE.
+    """
     if not isinstance(tag, str):
         return "", ""
     namespace, _, name = tag.rpartition("}")
-    return namespace[1:], name
+    return _GOOGLE if namespace[1:] == _GOOGLE else namespace[1:], name
 
 
 def _text(element: etree._Element) -> str:
+    if len(element) == 0:
+        return (element.text or "").strip()
+    for entity in list(element.iter(etree.Entity)):
+        _resolve(entity)
     return "".join(part for part in element.itertext() if isinstance(part, str)).strip()
+
+
+def _resolve(entity: etree._Element) -> None:
+    """Of an entity that only a DTD outside could declare: as HTML does, whose entities they are."""
+    text = html.unescape(entity.text or "") + (entity.tail or "")
+    before, parent = entity.getprevious(), entity.getparent()
+    if before is not None:
+        before.tail = (before.tail or "") + text
+    elif parent is not None:
+        parent.text = (parent.text or "") + text
+    if parent is not None:
+        parent.remove(entity)
 
 
 class _GoogleReader:
     def read(self, element: etree._Element) -> Values | None:
-        _, name = _name(element)
-        parents = _PARENTS.get(name)
         parent = element.getparent()
-        if parents is None or parent is None or _name(parent)[1] not in parents:
+        if parent is None or _name(parent.tag)[1] not in _PARENTS.get(_name(element.tag)[1], ()):
             return None
         own: Values = {}
         google: Values = {}
         for child in element:
-            namespace, name = _name(child)
-            if len(child) and name not in _NESTED_TEXT:
+            namespace, name = _name(child.tag)
+            if len(child) == 0:
+                text = child.text
+                text = text.strip() if text else ""
+            elif name in _NESTED_TEXT or not any(isinstance(part.tag, str) for part in child):
+                text = _text(child)
+            else:
                 continue
-            text = _text(child)
             if not text and name == "link" and child.get("rel", "alternate") == "alternate":
                 text = str(child.get("href", ""))
             if text:
-                _add(google if namespace == _GOOGLE else own, name, text)
+                values = google if namespace is _GOOGLE else own
+                if name in values:
+                    _add(values, name, text)
+                else:
+                    values[name] = text
         # Google's own elements count more than those of RSS and Atom that bear the same name.
         return own | google
 
@@ -123,23 +159,23 @@ class _YMLReader:
         self._categories: dict[str, tuple[str, str]] = {}
 
     def read(self, element: etree._Element) -> Values | None:
-        _, name = _name(element)
-        if name == "category":
-            if len(self._categories) < _MAX_CATEGORIES:
-                key = str(element.get("id", ""))
-                self._categories[key] = (_text(element), str(element.get("parentId", "")))
+        tag = _name(element.tag)[1]
+        if tag == "category" and len(self._categories) < _MAX_CATEGORIES:
+            key = str(element.get("id", ""))
+            self._categories[key] = (_text(element), str(element.get("parentId", "")))
+        if tag != "offer":
             return None
-        if name != "offer":
-            return None
-        values: Values = {str(key): str(value) for key, value in element.attrib.items()}
+        values: Values = {str(key): str(value) for key, value in element.items()}
         params: dict[str, str] = {}
         for child in element:
-            _, name = _name(child)
+            name = _name(child.tag)[1]
             text = _text(child)
             if name == "param":
                 params[str(child.get("name", ""))] = text
-            elif text:
+            elif text and name in values:
                 _add(values, name, text)
+            elif text:
+                values[name] = text
         if params:
             values["param"] = params
         category = values.get("categoryId")
@@ -159,10 +195,9 @@ class _YMLReader:
 
 
 def _add(values: Values, name: str, text: str) -> None:
-    known = values.get(name)
-    if known is None:
-        values[name] = text
-    elif isinstance(known, list):
+    """One more text under a name that is there."""
+    known = values[name]
+    if isinstance(known, list):
         known.append(text)
     else:
         values[name] = [known, text]

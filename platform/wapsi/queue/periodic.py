@@ -10,6 +10,7 @@ from wapsi.db import Database
 from wapsi.errors import Unavailable
 from wapsi.queue import outbox
 from wapsi.queue.registry import JOB_KINDS
+from wapsi.queue.stalled import end_stalled_sessions
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ async def enqueue_for_ever(db: Database) -> None:
         try:
             await enqueue_due(db, time.time())
             await bury_unknown(db)
+            await end_stalled_sessions(db)
         except Unavailable as error:
             log.warning("periodic_waits", cause=repr(error.__cause__))
         await asyncio.sleep(_TICK_S)

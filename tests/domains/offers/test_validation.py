@@ -1,20 +1,16 @@
 """The rules for a pushed item: what drops it, what is repaired with a warning, and what the table gets."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domains.offers.validation import (
-    FUTURE_TOLERANCE,
-    ValidatedOffer,
-    ValidationRules,
-    content_hash,
-    validate_item,
-)
-from domains.offers.validation import content as content_module
+from domains.offers.models import OfferRow
+from domains.offers.validation import FUTURE_TOLERANCE, ValidatedOffer, ValidationRules, validate_item
 from domains.offers.validation.fields import is_gtin
 from domains.offers.validation.links import Link, check_link
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
@@ -86,7 +82,17 @@ def test_a_plain_product_becomes_the_columns_of_the_table() -> None:
     assert (offer.availability, offer.link) == ("in_stock", "https://shop.example/a-1")
     assert (offer.condition, offer.gender, offer.rate_category, offer.brand) == ("", "", "", "")
     assert offer.cashback_eligible
-    assert (offer.additional_image_links, offer.gtins, offer.product_types, offer.custom_attributes) == ([], [], [], {})
+    assert (offer.additional_image_links, offer.gtins, offer.product_types) == ([], [], [])
+    assert offer.custom_attributes_json == "{}"
+
+
+def test_the_fields_are_columns_of_the_table_so_that_rows_can_be_sliced() -> None:
+    first, *columns = ValidatedOffer._fields
+    assert first == "offer_id"
+    stated = [column.name for column in OfferRow.__table__.columns if column.name in {*columns, "custom_attributes"}]
+    assert [name.removesuffix("_json") for name in columns] == stated
+    offer, _ = accepted()
+    assert (offer[0], offer[1:]) == (offer.offer_id, tuple(getattr(offer, name) for name in columns))
 
 
 def test_every_optional_field_arrives() -> None:
@@ -112,7 +118,7 @@ def test_every_optional_field_arrives() -> None:
     assert offer.expires_at == NOW + timedelta(days=9, microseconds=5)
     assert (offer.condition, offer.gender, offer.age_group, offer.adult) == ("used", "unisex", "kids", True)
     assert not offer.cashback_eligible
-    assert offer.custom_attributes == {"fabric": "lawn"}
+    assert offer.custom_attributes_json == '{"fabric":"lawn"}'
     assert offer.additional_image_links == ["https://images.example/2.jpg"]
     assert (offer.gtins, offer.product_types) == (["4006381333931"], ["Men > Kurta"])
     assert (offer.rate_category, offer.item_group_id, offer.mpn) == ("shoes", "G", "M1")
@@ -131,7 +137,13 @@ def test_every_optional_field_arrives() -> None:
         (setting("kind", 9), "KIND_UNKNOWN"),
         (setting("availability", 0), "AVAILABILITY_REQUIRED"),
         (setting("availability", 17), "AVAILABILITY_UNKNOWN"),
+        (setting("offer_id", "A "), "OFFER_ID_INVALID"),
+        (setting("offer_id", "A\u200b"), "OFFER_ID_INVALID"),
+        (setting("kind", -1), "KIND_UNKNOWN"),
         (setting("rate_category", "x" * 51), "RATE_CATEGORY_INVALID"),
+        (setting("rate_category", "shoes\u200b"), "RATE_CATEGORY_INVALID"),
+        (setting("coupon_code", "x" * 51), "COUPON_CODE_INVALID"),
+        (setting("coupon_code", "EID\x0710"), "COUPON_CODE_INVALID"),
         (setting("kind", pb.OFFER_KIND_COUPON), "COUPON_CODE_REQUIRED"),
         (lambda offer: offer.ClearField("price"), "PRICE_REQUIRED"),
         (lambda offer: setattr(offer.price, "amount_minor", 0), "PRICE_ZERO"),
@@ -158,9 +170,20 @@ def test_a_wrong_required_field_drops_the_row(change: Change, code: str) -> None
         ("https://2130706433/", "LINK_INVALID"),
         ("https://user:secret@shop.example/", "LINK_HAS_CREDENTIALS"),
         ("https://shop.example@evil.example/", "LINK_HAS_CREDENTIALS"),
-        ("https://shop.example/" + "a" * 2000, "LINK_TOO_LONG"),
+        ("https://shop.example/" + "a" * 1980, "LINK_TOO_LONG"),
+        ("https://shop.example/" + "é" * 400, "LINK_TOO_LONG"),
+        ("https://shop.example:0/", "LINK_INVALID"),
+        ("https://shop.example:8x/", "LINK_INVALID"),
+        ("https://shop.example /", "LINK_INVALID"),
+        ("https://-shop.example/", "LINK_INVALID"),
+        ("https://shop..example/", "LINK_INVALID"),
+        ("https://example/", "LINK_INVALID"),
+        ("https://shop.example/\u200b", "LINK_INVALID"),
+        ("https://shop.example/\x7f", "LINK_INVALID"),
         ("https://evil.example/", "LINK_HOST_NOT_ALLOWED"),
         ("https://evilshop.example/", "LINK_HOST_NOT_ALLOWED"),
+        ("https://shop.examples", "LINK_HOST_NOT_ALLOWED"),
+        ("https://shop.example/a\\b", "LINK_INVALID"),
         ("https://shop.example.evil.example/", "LINK_HOST_NOT_ALLOWED"),
         ("https://evil.example/?https://shop.example/", "LINK_HOST_NOT_ALLOWED"),
         ("https://evil.example?shop.example", "LINK_HOST_NOT_ALLOWED"),
@@ -169,6 +192,26 @@ def test_a_wrong_required_field_drops_the_row(change: Change, code: str) -> None
 )
 def test_a_link_that_leads_elsewhere_or_nowhere_drops_the_row(link: str, code: str) -> None:
     assert refused(setting("link", link)) == [code]
+
+
+@pytest.mark.parametrize(
+    ("link", "stored"),
+    [
+        ("https://shop.example/" + "a" * 1979, "https://shop.example/" + "a" * 1979),
+        ("https://shop.example", "https://shop.example"),
+        ("https://shop.example?a=/b", "https://shop.example?a=/b"),
+        ("HTTPS://Shop.Example./A", "https://shop.example/A"),
+        ("https://shop.example:8443/a", "https://shop.example:8443/a"),
+        ("\u00a0https://shop.example/a\n", "https://shop.example/a"),
+        ('https://shop.example/a b?q=<"é">', "https://shop.example/a%20b?q=%3C%22%C3%A9%22%3E"),
+        ("https://shop.example/a b", "https://shop.example/a%20b"),
+        ("https://shop.example/<a>", "https://shop.example/%3Ca%3E"),
+        ("https://shop.example/a%20b^`{|}'()[]", "https://shop.example/a%20b^`{|}'()[]"),
+    ],
+)
+def test_what_is_stored_of_a_link(link: str, stored: str) -> None:
+    offer, warnings = accepted(setting("link", link))
+    assert (offer.link, warnings) == (stored, [])
 
 
 @pytest.mark.parametrize(
@@ -200,6 +243,20 @@ def test_no_listed_host_allows_no_link_and_none_leaves_hosts_unchecked() -> None
         (setting("description", "a" * 5001), "DESCRIPTION_TRUNCATED", "description", "a" * 4999 + "…"),
         (setting("image_link", "x"), "IMAGE_LINK_INVALID", "image_link", ""),
         (setting("mpn", "x" * 71), "MPN_TOO_LONG", "mpn", ""),
+        (setting("item_group_id", "x" * 51), "ITEM_GROUP_ID_TOO_LONG", "item_group_id", ""),
+        (setting("brand", "a" * 71), "BRAND_TRUNCATED", "brand", "a" * 69 + "…"),
+        (setting("color", "a" * 101), "COLOR_TRUNCATED", "color", "a" * 99 + "…"),
+        (setting("size", "a" * 101), "SIZE_TRUNCATED", "size", "a" * 99 + "…"),
+        (
+            setting("google_product_category", "a" * 751),
+            "GOOGLE_PRODUCT_CATEGORY_TRUNCATED",
+            "google_product_category",
+            "a" * 749 + "…",
+        ),
+        (setting("image_link", "https://i.example/" + "a" * 2000), "IMAGE_LINK_TOO_LONG", "image_link", ""),
+        (setting("image_link", "https://me@i.example/a"), "IMAGE_LINK_HAS_CREDENTIALS", "image_link", ""),
+        (setting("gender", -1), "GENDER_UNKNOWN", "gender", ""),
+        (setting("age_group", 6), "AGE_GROUP_UNKNOWN", "age_group", ""),
         (setting("condition", 8), "CONDITION_UNKNOWN", "condition", ""),
         (adding_gtin("4006381333932"), "GTIN_INVALID", "gtins", []),
         (adding_gtin("abc"), "GTIN_INVALID", "gtins", []),
@@ -209,6 +266,33 @@ def test_a_wrong_optional_field_is_repaired_or_left_out(change: Change, code: st
     offer, warnings = accepted(change)
     assert warnings == [code]
     assert getattr(offer, field) == left
+
+
+@pytest.mark.parametrize(
+    ("field", "length"),
+    [
+        ("offer_id", 50),
+        ("title", 150),
+        ("description", 5000),
+        ("mpn", 70),
+        ("brand", 70),
+        ("item_group_id", 50),
+        ("google_product_category", 750),
+        ("color", 100),
+        ("size", 100),
+        ("rate_category", 50),
+        ("coupon_code", 50),
+    ],
+)
+def test_a_text_of_the_greatest_length_is_kept_as_it_is(field: str, length: int) -> None:
+    for letter in "xک":
+        offer, warnings = accepted(setting(field, letter * length))
+        assert (getattr(offer, field), warnings) == (letter * length, [])
+
+
+def test_the_id_is_the_merchants_own_to_the_letter() -> None:
+    for offer_id in ("a-1", "A  1/ä", "کرتا 1", "A\u00a71"):
+        assert accepted(setting("offer_id", offer_id)) == (accepted()[0]._replace(offer_id=offer_id), [])
 
 
 def test_a_title_is_cut_at_a_blank_near_its_end() -> None:
@@ -250,6 +334,41 @@ def test_a_sale_that_makes_no_sense_leaves_the_regular_price(change: Change, cod
     assert (offer.price_minor, offer.sale_price_minor, offer.sale_ends_at) == (129_900, None, None)
 
 
+def test_a_sale_price_alone_is_left_out() -> None:
+    def change(offer: pb.Offer) -> None:
+        make_coupon(offer)
+        offer.sale_price.amount_minor, offer.sale_price.currency = 99_900, "PKR"
+
+    offer, warnings = accepted(change)
+    assert (offer.price_minor, offer.sale_price_minor, warnings) == (None, None, ["SALE_PRICE_WITHOUT_PRICE"])
+
+
+def test_a_sale_may_have_no_start_no_end_and_the_merchants_currency() -> None:
+    offer, warnings = accepted(with_sale(129_899, ""))
+    assert (offer.sale_price_minor, offer.sale_starts_at, offer.sale_ends_at, warnings) == (129_899, None, None, [])
+
+
+def test_the_times_of_a_sale_stand_only_beside_a_sale_price() -> None:
+    offer, warnings = accepted(lambda offer: offer.sale_ends_at.FromDatetime(NOW))
+    assert (offer.sale_ends_at, warnings) == (None, [])
+
+
+def test_a_price_has_only_the_limits_of_its_type() -> None:
+    assert accepted(lambda offer: setattr(offer.price, "amount_minor", 2**63 - 1))[0].price_minor == 2**63 - 1
+    assert accepted(lambda offer: setattr(offer.price, "amount_minor", 1))[0].price_minor == 1
+
+
+def test_a_price_of_nothing_is_refused_for_a_product_only() -> None:
+    assert refused(lambda offer: offer.price.Clear()) == ["PRICE_ZERO"], "it is there, and empty"
+
+    def change(offer: pb.Offer) -> None:
+        make_coupon(offer)
+        offer.price.SetInParent()
+
+    offer, warnings = accepted(change)
+    assert (offer.price_minor, offer.currency, warnings) == (0, "PKR", [])
+
+
 def test_a_price_without_currency_is_in_the_merchants() -> None:
     offer, _ = accepted(lambda offer: offer.price.ClearField("currency"))
     assert offer.currency == "PKR"
@@ -265,6 +384,29 @@ def test_a_time_that_protobuf_could_not_mean_is_left_out() -> None:
     assert (offer.expires_at, warnings) == (None, ["TIME_INVALID"])
 
 
+def test_a_time_is_exact_to_the_microsecond_from_1970_to_9999() -> None:
+    def change(offer: pb.Offer) -> None:
+        offer.expires_at.seconds, offer.expires_at.nanos = 253_402_300_799, 999_999_999
+        offer.starts_at.SetInParent()
+
+    offer, warnings = accepted(change)
+    assert warnings == []
+    assert offer.expires_at == datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert offer.starts_at == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(253_402_300_800, 0), (-1, 0), (1, -1), (1, 10**9), (2**63 - 1, 0), (-(2**63), 0)]
+)
+def test_no_other_time_is_taken(seconds: int, nanos: int) -> None:
+    def change(offer: pb.Offer) -> None:
+        make_coupon(offer)
+        offer.starts_at.seconds, offer.starts_at.nanos = seconds, nanos
+
+    offer, warnings = accepted(change)
+    assert (offer.starts_at, warnings) == (None, ["TIME_INVALID"])
+
+
 def make_coupon(offer: pb.Offer) -> None:
     offer.kind, offer.coupon_code = pb.OFFER_KIND_COUPON, "EID10"
     offer.ClearField("price")
@@ -277,13 +419,32 @@ def test_a_coupon_needs_a_code_but_no_price() -> None:
     assert (offer.availability, warnings) == ("in_stock", [])
 
 
-def test_an_interval_that_ends_before_it_starts_drops_the_row() -> None:
+@pytest.mark.parametrize("days", [0, -1])
+def test_an_interval_that_ends_before_it_starts_drops_the_row(days: int) -> None:
     def change(offer: pb.Offer) -> None:
         make_coupon(offer)
         offer.starts_at.FromDatetime(NOW)
-        offer.ends_at.FromDatetime(NOW - timedelta(days=1))
+        offer.ends_at.FromDatetime(NOW + timedelta(days=days))
 
     assert refused(change) == ["INTERVAL_INVALID"]
+
+
+@pytest.mark.parametrize(
+    ("field", "enum", "names"),
+    [
+        ("kind", pb.OfferKind, ["product", "product", None, "deal"]),
+        ("availability", pb.Availability, [None, "in_stock", "out_of_stock", "preorder", "backorder", "limited"]),
+        ("condition", pb.Condition, ["", "new", "refurbished", "used"]),
+        ("gender", pb.Gender, ["", "male", "female", "unisex"]),
+        ("age_group", pb.AgeGroup, ["", "newborn", "infant", "toddler", "kids", "adult"]),
+    ],
+)
+def test_numbers_of_the_protocol_have_names(field: str, enum: Any, names: list[str | None]) -> None:
+    assert len(names) == len(enum.keys())
+    for number, name in enumerate(names):
+        if name is not None:
+            offer, warnings = accepted(setting(field, number))
+            assert (getattr(offer, field), warnings) == (name, [])
 
 
 @pytest.mark.parametrize(
@@ -316,6 +477,14 @@ def test_a_deletion_needs_only_the_id() -> None:
     offer, issues = validate_item(item, RULES)
     assert offer is not None
     assert (offer.offer_id, issues) == ("A-1", [])
+    assert (offer.availability, offer.link, offer.price_minor, offer.custom_attributes_json) == (
+        "out_of_stock",
+        "",
+        None,
+        "{}",
+    )
+    item.offer.offer_id = "A-2"
+    assert validate_item(item, RULES) == (offer._replace(offer_id="A-2"), [])
     item.offer.offer_id = ""
     assert refused_item(item) == ["OFFER_ID_REQUIRED"]
 
@@ -345,16 +514,62 @@ def test_all_errors_of_a_row_are_named_at_once() -> None:
     assert sorted(refused(change)) == ["LINK_INVALID", "PRICE_REQUIRED", "TITLE_REQUIRED"]
 
 
-def test_custom_attributes_are_capped() -> None:
+def test_custom_attributes_are_at_most_fifty() -> None:
+    many = {f"name{number:02d}": "v" for number in range(51)}
+    offer, warnings = accepted(lambda offer: offer.custom_attributes.update(many))
+    assert list(json.loads(offer.custom_attributes_json)) == sorted(many)[:50]
+    assert warnings == ["TOO_MANY_ATTRIBUTES"]
+
+
+def test_a_long_attribute_is_cut_and_one_with_a_long_name_left_out() -> None:
+    offer, warnings = accepted(lambda offer: offer.custom_attributes.update({"a": "v" * 501, "b": "c"}))
+    assert json.loads(offer.custom_attributes_json) == {"a": "v" * 499 + "…", "b": "c"}
+    assert warnings == ["CUSTOM_ATTRIBUTES_TRUNCATED"]
+    offer, warnings = accepted(lambda offer: offer.custom_attributes.update({"a" * 51: "v", "b": "c"}))
+    assert json.loads(offer.custom_attributes_json) == {"b": "c"}
+    assert warnings == ["CUSTOM_ATTRIBUTES_TOO_LONG"]
+
+
+def test_custom_attributes_are_cleaned_and_may_meet_under_one_name() -> None:
     def change(offer: pb.Offer) -> None:
-        for number in range(51):
-            offer.custom_attributes[f"name{number:02d}"] = "v"
-        offer.custom_attributes["name00"] = "v" * 501
+        names = {"a": "1", "a\u200b": "2", " b ": " x  y ", "c": "", "": "z", "d" * 51: "long"}
+        offer.custom_attributes.update(names)
 
     offer, warnings = accepted(change)
-    assert len(offer.custom_attributes) == 50
-    assert len(offer.custom_attributes["name00"]) == 500
-    assert sorted(warnings) == ["CUSTOM_ATTRIBUTES_TRUNCATED", "TOO_MANY_ATTRIBUTES"]
+    assert json.loads(offer.custom_attributes_json) == {"a": "2", "b": "x y", "c": ""}
+    assert sorted(warnings) == ["CUSTOM_ATTRIBUTES_TOO_LONG", "INVISIBLE_CHARACTERS"]
+    assert accepted(lambda offer: offer.custom_attributes.update({"": ""}))[0].custom_attributes_json == "{}"
+
+
+def test_custom_attributes_of_the_greatest_size_are_kept_as_they_are() -> None:
+    wanted = {f"{number:050d}": "ک" * 500 for number in range(50)}
+    offer, warnings = accepted(lambda offer: offer.custom_attributes.update(wanted))
+    assert (json.loads(offer.custom_attributes_json), warnings) == (wanted, [])
+
+
+def test_images_are_on_any_host_at_most_twenty_and_wrong_ones_are_left_out() -> None:
+    good = [f"https://images.example/{number}.jpg" for number in range(21)]
+    offer, warnings = accepted(lambda offer: offer.additional_image_links.extend(good))
+    assert (offer.additional_image_links, warnings) == (good[:20], ["TOO_MANY_IMAGES"])
+    mixed = ["images.example/1.jpg", good[0], "", f" {good[1]} ", "https://IMAGES.example/a b"]
+    offer, warnings = accepted(lambda offer: offer.additional_image_links.extend(mixed))
+    assert offer.additional_image_links == [good[0], good[1], "https://images.example/a%20b"]
+    assert warnings == ["IMAGE_LINK_INVALID"]
+
+
+def test_product_types_are_at_most_ten_and_none_is_empty() -> None:
+    many = [f"Men > Kurta {number}" for number in range(11)]
+    offer, warnings = accepted(lambda offer: offer.product_types.extend(many))
+    assert (offer.product_types, warnings) == (many[:10], ["TOO_MANY_PRODUCT_TYPES"])
+    offer, warnings = accepted(lambda offer: offer.product_types.extend(["", " \u00a0", "a" * 751, " Men  "]))
+    assert (offer.product_types, warnings) == (["a" * 749 + "…", "Men"], ["PRODUCT_TYPES_TRUNCATED"])
+
+
+def test_gtins_are_digits_once_each_and_at_most_twenty() -> None:
+    offer, warnings = accepted(lambda offer: offer.gtins.extend(["4006381333931", "400-6381 333931", "96385074"]))
+    assert (offer.gtins, warnings) == (["4006381333931", "96385074"], [])
+    offer, warnings = accepted(lambda offer: offer.gtins.extend(["96385074"] * 21))
+    assert (offer.gtins, warnings) == (["96385074"], ["TOO_MANY_GTINS"])
 
 
 @pytest.mark.parametrize("gtin", ["96385074", "036000291452", "4006381333931", "10012345678902"])
@@ -366,26 +581,6 @@ def test_gtins_with_a_right_check_digit(gtin: str) -> None:
 @pytest.mark.parametrize("gtin", ["", "0" * 13, "400638133393", "٤٠٠٦٣٨١٣٣٣٩٣١"])
 def test_what_is_no_gtin(gtin: str) -> None:
     assert not is_gtin(gtin)
-
-
-def test_the_content_hash_follows_the_offer_and_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = make_item().offer, make_item(setting("title", "Kurta")).offer
-    assert len(content_hash(one)) == 16
-    assert content_hash(one) == content_hash(make_item().offer)
-    assert content_hash(one) != content_hash(other)
-    known = content_hash(one)
-    monkeypatch.setattr(content_module, "_PREFIX", bytes([content_module.RULES_VERSION + 1]))
-    assert content_hash(one) != known
-
-
-def test_the_content_hash_does_not_depend_on_the_order_of_attributes() -> None:
-    one, other = pb.Offer(), pb.Offer()
-    names = [f"n{number}" for number in range(20)]
-    for name in names:
-        one.custom_attributes[name] = "v"
-    for name in reversed(names):
-        other.custom_attributes[name] = "v"
-    assert content_hash(one) == content_hash(other)
 
 
 @given(st.binary(max_size=200))

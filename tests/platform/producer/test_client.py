@@ -39,6 +39,7 @@ class Server(pb_grpc.OfferSyncServiceServicer):
         self.start_errors: list[Any] = []
         self.push_error: DomainError | None = None
         self.watch_breaks = 0
+        self.silent_starts = 0
         self.started_as = pb.SYNC_STATE_OPEN
         self.finished: pb.FinishSyncRequest | None = None
 
@@ -48,6 +49,9 @@ class Server(pb_grpc.OfferSyncServiceServicer):
     async def StartSync(self, request: Any, context: Any) -> pb.StartSyncResponse:
         self.calls.append("StartSync")
         self.keys |= {str(value) for key, value in context.invocation_metadata() if key == "authorization"}
+        if self.silent_starts:
+            self.silent_starts -= 1
+            await asyncio.sleep(60)
         if self.start_errors:
             error = self.start_errors.pop(0)
             if isinstance(error, DomainError):
@@ -80,6 +84,8 @@ class Server(pb_grpc.OfferSyncServiceServicer):
             if batches == after and how == "unstored, as if all had come":
                 return
             self.items += request.items
+            if batches == after and how == "another stream had stored it":
+                await context.abort(grpc.StatusCode.OUT_OF_RANGE, "go on behind it")
             if batches == after and how == "before it is acknowledged":
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
             yield pb.PushOffersResponse(committed_offset=len(self.items))
@@ -165,7 +171,15 @@ async def test_an_empty_feed_is_a_feed(producer: Producer, server: Server) -> No
     assert server.finished == pb.FinishSyncRequest(sync_id="s1", count=0, checksum=EMPTY_CHECKSUM)
 
 
-@pytest.mark.parametrize("how", ["before it is acknowledged", "after it is acknowledged", "as if all had come"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "before it is acknowledged",
+        "after it is acknowledged",
+        "as if all had come",
+        "another stream had stored it",
+    ],
+)
 @pytest.mark.parametrize("after", [1, 2, 4])
 async def test_a_stream_that_breaks_is_gone_on_with_from_what_is_stored(
     producer: Producer, server: Server, after: int, how: str
@@ -217,8 +231,9 @@ async def test_a_sync_that_was_finished_before_is_only_waited_for(producer: Prod
 async def test_a_feed_that_has_shrunk_since_is_not_finished(producer: Producer, server: Server, left: int) -> None:
     server.breaks = [(2, "after it is acknowledged")]
     sizes = iter([35, left])
-    with pytest.raises(FeedChanged, match=f"has {left} items now, 20 are stored"):
+    with pytest.raises(FeedChanged, match=f"has {left} items now, 20 are stored") as changed:
         await push(producer, lambda: feed(next(sizes))())
+    assert changed.value.sync_id == "s1"
     assert "FinishSync" not in server.calls
 
 
@@ -228,6 +243,7 @@ async def test_a_feed_that_has_changed_since_is_found_by_its_checksum(producer: 
     with pytest.raises(SyncRejected) as refused:
         await push(producer, lambda: next(versions))
     assert (refused.value.code, refused.value.reason) == ("DATA_LOSS", "CHECKSUM_DIFFERS")
+    assert refused.value.sync_id == "s1"
 
 
 async def test_a_refusal_carries_its_reason_and_is_not_repeated(producer: Producer, server: Server) -> None:
@@ -235,6 +251,7 @@ async def test_a_refusal_carries_its_reason_and_is_not_repeated(producer: Produc
     with pytest.raises(SyncRejected, match="The merchant is paused") as refused:
         await push(producer, feed(5))
     assert (refused.value.code, refused.value.reason) == ("FAILED_PRECONDITION", "MERCHANT_PAUSED")
+    assert refused.value.sync_id is None
     assert server.calls == ["StartSync"]
 
 
@@ -274,6 +291,15 @@ async def test_a_server_that_stays_away_is_given_up_after_eight_attempts(produce
         await push(producer, feed(5))
     assert refused.value.code == "UNAVAILABLE"
     assert len(server.calls) == client.MAX_ATTEMPTS == 8
+
+
+async def test_a_server_that_does_not_answer_is_asked_again(
+    producer: Producer, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.2)
+    server.silent_starts = 2
+    assert await push(producer, feed(5)) == FINAL
+    assert server.calls.count("StartSync") == 3
 
 
 @pytest.mark.parametrize("how", ["before it is stored", "as if all had come"])
