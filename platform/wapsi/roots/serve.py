@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 
 from wapsi.config import Settings
+from wapsi.garbage import calm_collector
 from wapsi.roots.container import checked, make_runtime
 from wapsi.roots.errors import CannotListen
 from wapsi.roots.grpc_app import make_rpc_server
@@ -43,6 +44,7 @@ async def serve(settings: Settings, telemetry: Telemetry, *, rest: bool, grpc: b
             await running.enter_async_context(_serving_grpc(runtime))
         if rest:
             await running.enter_async_context(_serving_rest(runtime, telemetry, stop))
+        calm_collector()
         await stop.wait()
 
 

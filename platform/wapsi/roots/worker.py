@@ -10,6 +10,7 @@ from dramatiq import Worker
 
 from wapsi.config import Settings
 from wapsi.db.engine import PoolBudgetExceeded
+from wapsi.garbage import calm_collector
 from wapsi.heartbeat import Heartbeat
 from wapsi.queue.actors import declare_actors
 from wapsi.queue.broker import make_broker
@@ -40,6 +41,7 @@ def work(settings: Settings, telemetry: Telemetry) -> None:
     declare_actors(broker, runtime)
     worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=200)
     worker.start()
+    calm_collector()
     heartbeat = Heartbeat(settings.heartbeat_file)
     heartbeat.start()
     log.info("worker_started", threads=settings.worker_threads, actors=sorted(broker.get_declared_actors()))
