@@ -21,6 +21,7 @@ import pytest
 import redis.asyncio
 from blockbuster import BlockBuster
 from fastapi import FastAPI
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -241,8 +242,14 @@ def spans() -> InMemorySpanExporter:
 
 
 @pytest.fixture(scope="session")
-def telemetry(spans: InMemorySpanExporter) -> Iterator[Telemetry]:
-    telemetry = Telemetry("test", extra_processors=(SimpleSpanProcessor(spans),))
+def metric_reader() -> InMemoryMetricReader:
+    """What this test process has measured since it began."""
+    return InMemoryMetricReader()
+
+
+@pytest.fixture(scope="session")
+def telemetry(spans: InMemorySpanExporter, metric_reader: InMemoryMetricReader) -> Iterator[Telemetry]:
+    telemetry = Telemetry("test", extra_processors=(SimpleSpanProcessor(spans),), extra_readers=(metric_reader,))
     telemetry.install()
     yield telemetry
     telemetry.shutdown()

@@ -19,7 +19,7 @@ from domains.offers.service import publish, rollback, upload
 from domains.offers.service.issues import IssueLog
 from domains.offers.service.plan import Plan, PlanRules, make_plan, shrinks_too_much
 from domains.offers.service.prepare import Preparation
-from domains.offers.service.stages import stage
+from domains.offers.service.stages import record_stage, running_stage
 from domains.offers.validation import FUTURE_TOLERANCE, ValidationRules
 from wapsi.clock import now
 from wapsi.db import Database, WriteSession
@@ -51,9 +51,8 @@ async def process_sync(job: Job, sync_id: UUID) -> None:
     """One attempt. Ends the job in the transaction that publishes, quarantines or skips."""
     if not await _begin(job, sync_id):
         return
-    with stage("parse"):
-        if not await upload.parse_pending(job, sync_id):
-            return
+    if not await upload.parse_pending(job, sync_id):
+        return
     task = await _load(job.runtime.db, sync_id)
     async with job.write() as session:
         await session.execute(text("SET LOCAL statement_timeout = '15min'"))
@@ -67,8 +66,9 @@ async def process_sync(job: Job, sync_id: UUID) -> None:
             await _conclude(session, task, issues, state=SyncState.SUCCEEDED, catalogue_version=version, message=words)
         else:
             await _merge(job, session, task, catalogue)
-        with stage("publish"):
-            await job.complete(session)
+        await job.complete(session)
+        committing_s = time.perf_counter()
+    record_stage("publish", time.perf_counter() - committing_s)
 
 
 async def _merge(job: Job, session: WriteSession, task: SyncTask, catalogue: publish.LockedCatalogue) -> None:
@@ -80,7 +80,7 @@ async def _merge(job: Job, session: WriteSession, task: SyncTask, catalogue: pub
         floor_at=catalogue.floor_at,
         as_of=task.as_of,
     )
-    with stage("plan"):
+    with running_stage("plan"):
         plan = await make_plan(session, task.sync_id, task.merchant.id, rules)
     if plan.items != task.items:
         # Chunks that another release stored, without an index.
@@ -95,8 +95,9 @@ async def _merge(job: Job, session: WriteSession, task: SyncTask, catalogue: pub
     )
     preparation = Preparation(validation, issues, candidates=doubt is None)
     publication = publish.Publication(session, task.sync_id, task.merchant.id, catalogue.version + 1)
-    with stage("merge"):
+    with running_stage("merge"):
         await publication.write_chunks(plan, preparation, _Progress(job.runtime.db, task.sync_id).report)
+        record_stage("validate", preparation.took_s)
         if doubt is None:
             await publication.write_rest(plan, as_of=task.as_of)
     if doubt is not None:
@@ -115,6 +116,8 @@ async def _begin(job: Job, sync_id: UUID) -> bool:
         if row.state == SyncState.QUEUED:
             row.state = SYNC_STATES.check(SyncState.QUEUED, SyncState.PROCESSING)
             row.started_at = now()
+            if row.queued_at is not None:
+                record_stage("wait", (row.started_at - row.queued_at).total_seconds())
         row.processed = 0
         await session.flush()
         return True

@@ -15,6 +15,7 @@ from domains.offers.models import SETTLED_SYNC_STATES, SYNC_STATES, SyncMode, Sy
 from domains.offers.service.chunks import Chunk, encode_chunk, store_chunks
 from domains.offers.service.known_feeds import settle_if_known, stored_digest
 from domains.offers.service.plan import to_microseconds
+from domains.offers.service.stages import record_stage
 from domains.offers.service.views import SyncCounters, SyncView
 from domains.offers.validation import FUTURE_TOLERANCE
 from wapsi.clock import now
@@ -175,6 +176,7 @@ async def finish_sync(
             expected=row.checksum.hex(),
         )
     await _queue(session, row)
+    record_stage("stage", (now() - row.created_at).total_seconds())
     return view_of(row, slug)
 
 

@@ -17,6 +17,7 @@ from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column
 from domains.offers.models import SyncChunkRow, SyncRow, SyncState, SyncUploadRow
 from domains.offers.service import syncs
 from domains.offers.service.chunks import CHUNK_ITEMS, Chunk, encode_chunk, store_chunks
+from domains.offers.service.stages import running_stage
 from domains.offers.service.views import SyncView
 from wapsi.clock import now
 from wapsi.db import Database, WriteSession
@@ -110,7 +111,7 @@ async def parse_pending(job: Job, sync_id: UUID) -> bool:
         await session.flush()
         source_time = row.as_of
         name = row.source
-    with await _spool(job.runtime.db, sync_id) as file, OneThread("feed") as thread:
+    with running_stage("parse"), await _spool(job.runtime.db, sync_id) as file, OneThread("feed") as thread:
         try:
             feed_options = FeedOptions.from_json(options, source_time=source_time)
             chunks = await thread.run(_chunks, file, name, feed_options)
