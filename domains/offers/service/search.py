@@ -1,6 +1,8 @@
 """Full-text search: the documents that follow each publication, and the query words of shoppers."""
 
+import asyncio
 import re
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -8,9 +10,11 @@ from opentelemetry import metrics
 from sqlalchemy import text
 
 from domains.offers.service.plan import from_microseconds
+from domains.offers.service.syncs import PROCESS_SYNC
 from wapsi.clock import now
 from wapsi.db import ReadSession
 from wapsi.queue.jobs import Job
+from wapsi.queue.unfinished import unfinished
 
 log = structlog.get_logger(__name__)
 _lag = metrics.get_meter(__name__).create_histogram(
@@ -25,6 +29,9 @@ _freshness = metrics.get_meter(__name__).create_histogram(
 # 'simple': titles are English, Urdu and Roman Urdu in one field, and no stemmer fits all three.
 CONFIGURATION = "simple"
 BATCH = 2000
+# Counted from the publication, so that jobs that had to wait for their turn do not wait again.
+GIVE_WAY = timedelta(seconds=10)
+GIVE_WAY_PAUSE_S = 0.2
 MAX_QUERY_WORDS = 8
 _WORD = re.compile(r"\w+")
 
@@ -51,15 +58,12 @@ async def index_documents(job: Job, merchant_id: UUID, *, stated_us: int | None)
     `stated_us`: when the newest of what was published was stated, microseconds since 1970.
     """
     async with job.write() as session:
-        catalogue = (
-            await session.execute(
-                text("SELECT version, indexed_version FROM catalogues WHERE merchant_id = :id"), {"id": merchant_id}
-            )
-        ).one()
+        catalogue = (await session.execute(_CATALOGUE, {"id": merchant_id})).one()
     # Where the last batch ended. No id is above the largest: begin behind the version that is indexed.
     position = (catalogue.indexed_version, UUID(int=2**128 - 1))
     done = False
     while not done:
+        await _give_way(job, until=catalogue.published_at + GIVE_WAY)
         async with job.write() as session:
             parameters = {"merchant_id": merchant_id, "target": catalogue.version, "limit": BATCH}
             row = (await session.execute(_INDEX_BATCH, {**parameters, "version": position[0], "id": position[1]})).one()
@@ -80,6 +84,18 @@ async def index_documents(job: Job, merchant_id: UUID, *, stated_us: int | None)
                     _freshness.record((now() - from_microseconds(stated_us)).total_seconds())
                 await job.complete(session)
     log.info("search_indexed", merchant_id=str(merchant_id), version=catalogue.version)
+
+
+_CATALOGUE = text("SELECT version, indexed_version, published_at FROM catalogues WHERE merchant_id = :id")
+
+
+async def _give_way(job: Job, *, until: datetime) -> None:
+    """Merges go first: what is merged is listed at once, and search may be a moment late."""
+    while now() < until:
+        async with job.runtime.db.read() as session:
+            if not await unfinished(session, PROCESS_SYNC):
+                return
+        await asyncio.sleep(GIVE_WAY_PAUSE_S)
 
 
 def to_tsquery(words: str) -> str | None:

@@ -1,0 +1,50 @@
+"""Search follows each publication, without holding up those that come after it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from domains.offers.service import search
+from domains.offers.service.syncs import PROCESS_SYNC
+from wapsi.clock import now
+from wapsi.ids import new_id
+from wapsi.queue import outbox
+from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+from wapsi.runtime import Runtime
+
+Item = Callable[..., pb.OfferItem]
+LAG = "SELECT extract(epoch FROM indexed_at - published_at)::float8 AS s, indexed_version, version FROM catalogues"
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "GIVE_WAY", timedelta(seconds=1.5))
+
+
+async def test_it_follows_at_once(shop: Any, item: Item, admin_sql: Any) -> None:
+    await shop.sync([item("a")])
+    [row] = await admin_sql(LAG)
+    assert row["indexed_version"] == row["version"] == 1
+    assert row["s"] < 1.5
+
+
+async def test_while_others_are_merged_it_waits_but_not_for_ever(
+    shop: Any, item: Item, runtime: Runtime, admin_sql: Any
+) -> None:
+    async with runtime.db.write() as session:
+        later = now() + timedelta(hours=1)
+        await outbox.enqueue(session, PROCESS_SYNC, {"sync_id": str(new_id())}, queue="ingest", due_at=later)
+    await shop.sync([item("a")])
+    [row] = await admin_sql(LAG)
+    assert row["indexed_version"] == row["version"] == 1
+    assert row["s"] >= 1.5
+
+
+async def test_a_large_feed_is_followed_in_batches_to_its_last_offer(
+    shop: Any, item: Item, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "BATCH", 7)
+    await shop.sync([item(str(n)) for n in range(30)])
+    assert len(await admin_sql("SELECT 1 FROM offer_documents")) == 30
