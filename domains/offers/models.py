@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
@@ -186,6 +187,19 @@ class CatalogueRow(Base):
     indexed_at: Mapped[datetime | None]
 
 
+class RunningPublicationRow(Base):
+    """A publication that is being written: the merchant's offers with `first_id` or a later id cannot be seen yet.
+
+    Listings of the newest begin before them. Without that, each would walk over all the rows of each running merge at
+    the end of the index, only to find that it may not see them.
+    """
+
+    __tablename__ = "running_publications"
+
+    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
+    first_id: Mapped[UUID] = mapped_column(server_default=func.uuidv7())
+
+
 class OfferRow(Base):
     """An offer, or the tombstone of one: withdrawn, with the source's time, so that nothing older brings it back.
 
@@ -203,6 +217,7 @@ class OfferRow(Base):
             "id",
             postgresql_where=text("status = 'active'"),
         ),
+        Index("ix_offers_merchant_id_id", "merchant_id", "id", postgresql_where=text("status = 'active'")),
         CheckConstraint("status IN ('active', 'withdrawn')", name="status"),
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Integer, Select, cast, func, or_, select, 
 
 from domains.merchants import service as merchants
 from domains.offers.errors import FilterInvalid, OfferNotFound
-from domains.offers.models import OfferDocumentRow, OfferPriceRow, OfferRow, OfferStatus
+from domains.offers.models import OfferDocumentRow, OfferPriceRow, OfferRow, OfferStatus, RunningPublicationRow
 from domains.offers.service.search import CONFIGURATION, to_tsquery
 from domains.offers.service.views import OfferRef, OfferView, PricePoint
 from wapsi.clock import now
@@ -61,6 +61,8 @@ async def list_offers(
     statement = select(OfferRow).where(*_conditions(wanted, list(sellers)))
     if sort in (Sort.PRICE_ASC, Sort.PRICE_DESC):
         statement = statement.where(OfferRow.price_minor.is_not(None))
+    if sort is Sort.NEWEST:
+        statement = statement.where(OfferRow.id < _first_unseen_id(wanted.merchant is not None, list(sellers)))
     keys = _sort_keys(sort, query)
     if query is not None:
         statement = statement.join(OfferDocumentRow, OfferDocumentRow.id == OfferRow.id).where(
@@ -80,6 +82,17 @@ async def _sellers(session: ReadSession, slug: str | None) -> Mapping[UUID, merc
         return active
     merchant = await merchants.get_merchant(session, slug)
     return {merchant.id: merchant} if merchant.id in active else {}
+
+
+def _first_unseen_id(of_merchants: bool, merchant_ids: list[UUID]) -> ColumnElement[UUID]:
+    """Where the rows of publications begin that are still being written (see RunningPublicationRow)."""
+    first = select(RunningPublicationRow.first_id).order_by(RunningPublicationRow.first_id).limit(1)
+    if of_merchants:
+        first = first.where(RunningPublicationRow.merchant_id.in_(merchant_ids))
+    return func.coalesce(first.scalar_subquery(), _LAST_ID)
+
+
+_LAST_ID = UUID(int=2**128 - 1)
 
 
 def _conditions(wanted: OfferFilter, merchant_ids: list[UUID]) -> list[ColumnElement[bool]]:

@@ -60,6 +60,7 @@ class Plan:
 
     work: list[ChunkWork]
     items: int
+    creates: int
     unchanged: int
     stale: int
     duplicates: int
@@ -94,6 +95,7 @@ async def make_plan(session: WriteSession, sync_id: UUID, merchant_id: UUID, rul
     return Plan(
         work=work,
         items=summary["items"],
+        creates=summary["creates"],
         unchanged=summary["unchanged"],
         stale=summary["stale"],
         duplicates=summary["duplicates"],
@@ -154,7 +156,7 @@ compared AS MATERIALIZED (
 summary AS (
     SELECT min(stated_at) FILTER (WHERE action NOT IN ('R', 'X', 'D')) AS oldest_at,
         max(stated_at) FILTER (WHERE action IN ('C', 'U')) AS newest_at,
-        count(*) FILTER (WHERE action = 'E') AS unchanged, count(*) FILTER (WHERE action = 'S') AS stale,
+        count(*) FILTER (WHERE action = 'C') AS creates, count(*) FILTER (WHERE action = 'E') AS unchanged, count(*) FILTER (WHERE action = 'S') AS stale,
         count(*) FILTER (WHERE action = 'D') AS duplicates, count(*) AS items
     FROM compared WHERE first_offset IS NOT NULL
 ),
@@ -176,11 +178,11 @@ work AS (
 )
 SELECT first_offset, string_agg(int2send((n - 1)::int2), '' ORDER BY n) AS positions,
     string_agg(action, '' ORDER BY n) AS actions,
-    NULL::int8 AS items, NULL::int8 AS unchanged, NULL::int8 AS stale, NULL::int8 AS duplicates,
+    NULL::int8 AS items, NULL::int8 AS creates, NULL::int8 AS unchanged, NULL::int8 AS stale, NULL::int8 AS duplicates,
     NULL::int8 AS unseen, NULL::int8 AS touched, NULL::timestamptz AS oldest_at, NULL::timestamptz AS newest_at
 FROM work GROUP BY first_offset
 UNION ALL
-SELECT NULL, NULL, NULL, items, unchanged, stale, duplicates,
+SELECT NULL, NULL, NULL, items, creates, unchanged, stale, duplicates,
     (SELECT count(*) FROM unseen), (SELECT count(*) FROM touched), oldest_at, newest_at
 FROM summary
 """

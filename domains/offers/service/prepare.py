@@ -85,6 +85,9 @@ class Preparation:
                 self._prepare_candidate(chunk, position, action, offer_id, item, done)
         elif action is Action.REJECTED:
             done.rejected += 1
+            if not item.issues:
+                _, problems = validate_item(item, self._rules)
+                self._issues.add(offset, item, problems)
         elif action is Action.UNPLACED:
             done.rejected += 1
             _, problems = validate_item(item, self._rules)

@@ -95,6 +95,8 @@ async def _merge(job: Job, session: WriteSession, task: SyncTask, catalogue: pub
     )
     preparation = Preparation(validation, issues, candidates=doubt is None)
     publication = publish.Publication(session, task.sync_id, task.merchant.id, catalogue.version + 1)
+    if plan.creates and doubt is None:
+        await publish.announce_publication(job.runtime.db, task.merchant.id)
     with running_stage("merge"):
         await publication.write_chunks(plan, preparation, _Progress(job.runtime.db, task.sync_id).report)
         record_stage("validate", preparation.took_s)
@@ -258,6 +260,7 @@ async def _quarantine(
 async def _conclude(
     session: WriteSession, task: SyncTask, issues: IssueLog, *, state: SyncState, **values: Any
 ) -> None:
+    await publish.end_publication(session, task.merchant.id)
     await issues.save(session)
     SYNC_STATES.check(SyncState.PROCESSING, state)
     await session.execute(

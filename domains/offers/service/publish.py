@@ -14,7 +14,7 @@ from domains.offers.service.chunks import CHUNK_ITEMS, ItemIndex
 from domains.offers.service.plan import ChunkWork, Plan, from_microseconds, to_microseconds
 from domains.offers.service.prepare import CONTENT_COLUMNS, STATED_COLUMNS, ChunkRead, Preparation, Prepared
 from wapsi.clock import now
-from wapsi.db import WriteSession
+from wapsi.db import Database, WriteSession
 from wapsi.queue import outbox
 
 INDEX_DOCUMENTS = "offers.index_documents"
@@ -51,6 +51,22 @@ async def lock_catalogue(session: WriteSession, merchant_id: UUID) -> LockedCata
     return LockedCatalogue(row.version, row.revertible_version, row.source_time_floor)
 
 
+async def announce_publication(db: Database, merchant_id: UUID) -> None:
+    """For listings (see RunningPublicationRow), in a transaction of its own; `finish` or `end_publication` ends it."""
+    async with db.write() as session:
+        await session.execute(
+            text(
+                "INSERT INTO running_publications (merchant_id) VALUES (:id)"
+                " ON CONFLICT (merchant_id) DO UPDATE SET first_id = excluded.first_id"
+            ),
+            {"id": merchant_id},
+        )
+
+
+async def end_publication(session: WriteSession, merchant_id: UUID) -> None:
+    await session.execute(text("DELETE FROM running_publications WHERE merchant_id = :id"), {"id": merchant_id})
+
+
 class Publication:
     """The writes of one publication: `write_chunks`, then `write_rest`, then `finish`."""
 
@@ -60,6 +76,7 @@ class Publication:
         self._merchant_id = merchant_id
         self._now = now()
         self._own = (merchant_id, "active", version, self._now, self._now, self._now)
+        self._withdrawn = 0
         self._changed: list[tuple[Any, ...]] = []
         self._has_changed_table = False
         self.version = version
@@ -101,7 +118,9 @@ class Publication:
             await self._copy_changed(driver)
         if ready.withdraw:
             offer_ids, times = _columns(ready.withdraw)
-            await driver.execute(_KEEP_WITHDRAWN, self._merchant_id, self.version, offer_ids)
+            kept = await driver.execute(_KEEP_WITHDRAWN, self._merchant_id, self.version, offer_ids)
+            # A deletion that is sent again is counted, but it is no change that could be taken back.
+            self._withdrawn += rows_of(kept)
             await driver.execute(_WITHDRAW, self._merchant_id, self.version, offer_ids, times)
         if ready.entomb:
             own = (self._merchant_id, "withdrawn", *self._own[2:])
@@ -138,7 +157,7 @@ class Publication:
             await driver.execute(_TOUCH, self._now)
 
     def changed_anything(self, plan: Plan) -> bool:
-        return bool(self.created or self.updated or self.withdrawn_by_item or plan.unseen)
+        return bool(self.created or self.updated or self._withdrawn or plan.unseen)
 
     async def finish(
         self, *, floor_at: datetime | None, full: bool, changed: bool, stated_at: datetime, feed_is_all: bool
@@ -165,6 +184,11 @@ class Publication:
         await driver.execute(_FORGET_REVISIONS, self._merchant_id, self.version)
         args: dict[str, str | int] = {"merchant_id": str(self._merchant_id), "stated_us": to_microseconds(stated_at)}
         await outbox.enqueue(self._session, INDEX_DOCUMENTS, args, queue=SEARCH_QUEUE)
+
+
+def rows_of(status: str) -> int:
+    """How many rows a command changed, by its status, such as 'UPDATE 12'."""
+    return int(status.rpartition(" ")[2])
 
 
 def _columns(offers: Mapping[str, int]) -> tuple[list[str], list[Any]]:
@@ -194,7 +218,7 @@ _CREATE_CHANGED = (
 )
 _REVISION = f"INSERT INTO offer_revisions (replaced_in, {', '.join(OFFER_COLUMNS)}) SELECT "
 _REVISED = ", ".join(f"o.{column}" for column in OFFER_COLUMNS)
-_KEEP_WITHDRAWN = f"{_REVISION} $2, {_REVISED} FROM offers o WHERE o.merchant_id = $1 AND o.offer_id = ANY($3)"
+_KEEP_WITHDRAWN = f"{_REVISION} $2, {_REVISED} FROM offers o WHERE o.merchant_id = $1 AND o.status = 'active' AND o.offer_id = ANY($3)"
 _KEEP_UNSEEN = f"{_REVISION} $1, {_REVISED} FROM offers o JOIN sync_unseen u ON u.id = o.id"
 _FORGET_REVISIONS = "DELETE FROM offer_revisions WHERE merchant_id = $1 AND replaced_in < $2"
 PRICE_DIFFERS = (
@@ -216,7 +240,8 @@ _WRITE_CHANGED = (
     + " FROM o JOIN changed_offers c ON c.offer_id = o.offer_id WHERE offers.id = o.id"
 )
 _WITHDRAW = (
-    "UPDATE offers o SET status = 'withdrawn', catalogue_version = $2, source_time = greatest(o.source_time, w.at)"
+    "UPDATE offers o SET status = 'withdrawn', source_time = greatest(o.source_time, w.at),"
+    " catalogue_version = CASE WHEN o.status = 'active' THEN $2 ELSE o.catalogue_version END"
     " FROM unnest($3::text[], $4::timestamptz[]) AS w (offer_id, at)"
     " WHERE o.merchant_id = $1 AND o.offer_id = w.offer_id"
 )

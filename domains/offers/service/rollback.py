@@ -68,19 +68,14 @@ async def take_back(session: WriteSession, sync_id: UUID, merchant_id: UUID, cat
     version = catalogue.version + 1
     await driver.execute(_KEEP, merchant_id, catalogue.version, version)
     await driver.execute(_KEEP_OLD_PRICES, merchant_id, catalogue.version, moment)
-    restored = _count(await driver.execute(_RESTORE, merchant_id, catalogue.version, version, moment))
-    withdrawn = _count(await driver.execute(_WITHDRAW_NEW, merchant_id, catalogue.version, version))
+    restored = publish.rows_of(await driver.execute(_RESTORE, merchant_id, catalogue.version, version, moment))
+    withdrawn = publish.rows_of(await driver.execute(_WITHDRAW_NEW, merchant_id, catalogue.version, version))
     publication = publish.Publication(session, sync_id, merchant_id, version)
     await publication.finish(floor_at=catalogue.floor_at, full=False, changed=True, stated_at=moment, feed_is_all=False)
     return (
         f"Version {catalogue.version} was taken back: {restored} offers are as they were before it, {withdrawn} that "
         f"it brought are withdrawn. This is version {version}."
     )
-
-
-def _count(status: str) -> int:
-    """Of a command's status, such as 'UPDATE 12'."""
-    return int(status.rpartition(" ")[2])
 
 
 _PRICE_DIFFERS = publish.PRICE_DIFFERS

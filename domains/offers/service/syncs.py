@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from domains.merchants import service as merchants
 from domains.offers import errors
 from domains.offers.models import SETTLED_SYNC_STATES, SYNC_STATES, SyncMode, SyncRow, SyncState
+from domains.offers.service import publish
 from domains.offers.service.chunks import Chunk, encode_chunk, store_chunks
 from domains.offers.service.known_feeds import settle_if_known, stored_digest
 from domains.offers.service.plan import to_microseconds
@@ -216,6 +217,7 @@ async def fail_sync(session: WriteSession, sync_id: UUID, reason: str, message: 
     row = await session.get_locked(SyncRow, sync_id)
     if row is None or not SYNC_STATES.allows(SyncState(row.state), SyncState.FAILED):
         return
+    await publish.end_publication(session, row.merchant_id)
     row.state = SyncState.FAILED
     row.reason = reason
     row.message = message

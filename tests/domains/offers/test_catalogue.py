@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from domains.merchants import service as merchants
+from domains.offers.service import publish
 from domains.offers.service.search import to_tsquery
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.runtime import Runtime
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+INCREMENTAL = pb.SYNC_MODE_INCREMENTAL
 Item = Callable[..., pb.OfferItem]
 
 
@@ -193,3 +195,24 @@ async def test_what_the_caller_has_already_is_not_sent_again(shop: Any, item: It
     await shop.sync([item("1", price_minor=900, at=NOON + HOUR)])
     for path in paths:
         assert (await api.get(path, headers={"If-None-Match": tags[path]})).status_code == 200, path
+
+
+async def test_the_newest_are_listed_up_to_where_a_publication_is_being_written(
+    shop: Any, other_shop: Any, item: Item, api: Any, runtime: Any
+) -> None:
+    """What it writes cannot be seen yet; walking over it would take long."""
+    await shop.sync([item("a")])
+    await other_shop.sync([item("b")])
+    async with runtime.db.read() as session:
+        merchant = await merchants.get_merchant(session, "shop")
+    await publish.announce_publication(runtime.db, merchant.id)
+    assert await listed(api, "") == ["b", "a"]
+    await other_shop.sync([item("later")], INCREMENTAL)
+    assert await listed(api, "") == ["b", "a"], "it comes with the one that is being written"
+    assert await listed(api, "merchant=other-shop") == ["later", "b"]
+    await shop.sync([item("a", price_minor=1)])
+    assert await listed(api, "") == ["later", "b", "a"]
+
+
+async def listed(api: Any, query: str) -> list[str]:
+    return [offer["offer_id"] for offer in (await api.get(f"/v1/offers?{query}")).json()["items"]]

@@ -107,6 +107,17 @@ async def test_a_feed_that_changed_nothing_is_no_version(shop: Any, item: Item, 
     assert await listed() == {"a": 1}
 
 
+async def test_a_deletion_that_is_sent_again_is_no_version(
+    shop: Any, item: Item, deletion: Item, rollback: Any, listed: Any
+) -> None:
+    await shop.sync([item("a", price_minor=1), item("b", price_minor=2)])
+    for hours in (1, 2):
+        sync = await shop.sync([deletion("a", at=NOON + hours * HOUR)], INCREMENTAL)
+        assert sync.counters.withdrawn_by_item == 1
+    await rollback()
+    assert await listed() == {"a": 1, "b": 2}
+
+
 async def test_the_price_that_ends_is_remembered(shop: Any, item: Item, rollback: Any, admin_sql: Any) -> None:
     await shop.sync([item("a", price_minor=1)])
     await shop.sync([item("a", at=NOON + HOUR, price_minor=7)])

@@ -40,6 +40,13 @@ def upgrade() -> None:
     op.add_column("catalogues", sa.Column("feed_sync_id", sa.Uuid))
     op.add_column("syncs", sa.Column("feed_digest", sa.LargeBinary))
     _create_revisions()
+    op.create_table(
+        "running_publications",
+        sa.Column("merchant_id", sa.Uuid, sa.ForeignKey("merchants.id"), nullable=False),
+        sa.Column("first_id", sa.Uuid, server_default=sa.func.uuidv7(), nullable=False),
+        sa.PrimaryKeyConstraint("merchant_id", name="pk_running_publications"),
+    )
+    grant("running_publications", "SELECT, INSERT, UPDATE, DELETE")
     op.execute(_ANNOUNCE)
     op.execute("CREATE TRIGGER announce_jobs AFTER INSERT ON jobs FOR EACH STATEMENT EXECUTE FUNCTION announce_jobs()")
     # Search follows a publication in the order of this index, a batch at a time.
@@ -51,6 +58,13 @@ def upgrade() -> None:
             postgresql_concurrently=True,
         )
         op.drop_index("ix_offers_merchant_id_catalogue_version", "offers", postgresql_concurrently=True)
+        op.create_index(
+            "ix_offers_merchant_id_id",
+            "offers",
+            ["merchant_id", "id"],
+            postgresql_where=sa.text("status = 'active'"),
+            postgresql_concurrently=True,
+        )
 
 
 _ANNOUNCE = """
@@ -103,6 +117,8 @@ def downgrade() -> None:
             postgresql_concurrently=True,
         )
         op.drop_index("ix_offers_merchant_id_catalogue_version_id", "offers", postgresql_concurrently=True)
+        op.drop_index("ix_offers_merchant_id_id", "offers", postgresql_concurrently=True)
+    op.drop_table("running_publications")
     op.execute("DROP TRIGGER announce_jobs ON jobs")
     op.execute("DROP FUNCTION announce_jobs()")
     op.drop_table("offer_revisions")
