@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -17,8 +17,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
@@ -187,6 +189,10 @@ class CatalogueRow(Base):
     indexed_at: Mapped[datetime | None]
 
 
+EmptyText = Annotated[str, mapped_column(server_default="")]
+EmptyList = Annotated[list[str], mapped_column(ARRAY(Text), server_default="{}")]
+
+
 class RunningPublicationRow(Base):
     """A publication that is being written: the merchant's offers with `first_id` or a later id cannot be seen yet.
 
@@ -204,6 +210,7 @@ class OfferRow(Base):
     """An offer, or the tombstone of one: withdrawn, with the source's time, so that nothing older brings it back.
 
     Never deleted. Written only by who holds the lock of the merchant's catalogue, whose row has the foreign key.
+    Columns have defaults: in most feeds most columns are empty, and are not even copied.
     """
 
     __tablename__ = "offers"
@@ -224,42 +231,42 @@ class OfferRow(Base):
     id: Mapped[PrimaryID]
     merchant_id: Mapped[UUID]
     offer_id: Mapped[str]
-    status: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=OfferStatus.ACTIVE)
     source_time: Mapped[datetime]
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     catalogue_version: Mapped[int] = mapped_column(BigInteger)
-    first_seen_at: Mapped[datetime]
-    last_seen_at: Mapped[datetime]
-    price_since: Mapped[datetime]
-    kind: Mapped[str]
-    title: Mapped[str]
-    description: Mapped[str]
-    link: Mapped[str]
-    image_link: Mapped[str]
-    additional_image_links: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    first_seen_at: Mapped[CreatedAt]
+    last_seen_at: Mapped[CreatedAt]
+    price_since: Mapped[CreatedAt]
+    kind: Mapped[str] = mapped_column(server_default="product")
+    title: Mapped[EmptyText]
+    description: Mapped[EmptyText]
+    link: Mapped[EmptyText]
+    image_link: Mapped[EmptyText]
+    additional_image_links: Mapped[EmptyList]
     price_minor: Mapped[int | None] = mapped_column(BigInteger)
     currency: Mapped[str | None]
     sale_price_minor: Mapped[int | None] = mapped_column(BigInteger)
     sale_starts_at: Mapped[datetime | None]
     sale_ends_at: Mapped[datetime | None]
-    availability: Mapped[str]
+    availability: Mapped[str] = mapped_column(server_default="in_stock")
     expires_at: Mapped[datetime | None]
-    gtins: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    mpn: Mapped[str]
-    brand: Mapped[str]
-    item_group_id: Mapped[str]
-    google_product_category: Mapped[str]
-    product_types: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    condition: Mapped[str]
-    color: Mapped[str]
-    size: Mapped[str]
-    gender: Mapped[str]
-    age_group: Mapped[str]
-    adult: Mapped[bool]
-    rate_category: Mapped[str]
-    cashback_eligible: Mapped[bool]
-    custom_attributes: Mapped[dict[str, str]]
-    coupon_code: Mapped[str]
+    gtins: Mapped[EmptyList]
+    mpn: Mapped[EmptyText]
+    brand: Mapped[EmptyText]
+    item_group_id: Mapped[EmptyText]
+    google_product_category: Mapped[EmptyText]
+    product_types: Mapped[EmptyList]
+    condition: Mapped[EmptyText]
+    color: Mapped[EmptyText]
+    size: Mapped[EmptyText]
+    gender: Mapped[EmptyText]
+    age_group: Mapped[EmptyText]
+    adult: Mapped[bool] = mapped_column(server_default=false())
+    rate_category: Mapped[EmptyText]
+    cashback_eligible: Mapped[bool] = mapped_column(server_default=true())
+    custom_attributes: Mapped[dict[str, str]] = mapped_column(server_default="{}")
+    coupon_code: Mapped[EmptyText]
     starts_at: Mapped[datetime | None]
     ends_at: Mapped[datetime | None]
 

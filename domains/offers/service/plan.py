@@ -156,7 +156,8 @@ compared AS MATERIALIZED (
 summary AS (
     SELECT min(stated_at) FILTER (WHERE action NOT IN ('R', 'X', 'D')) AS oldest_at,
         max(stated_at) FILTER (WHERE action IN ('C', 'U')) AS newest_at,
-        count(*) FILTER (WHERE action = 'C') AS creates, count(*) FILTER (WHERE action = 'E') AS unchanged, count(*) FILTER (WHERE action = 'S') AS stale,
+        count(*) FILTER (WHERE action = 'C') AS creates,
+        count(*) FILTER (WHERE action = 'E') AS unchanged, count(*) FILTER (WHERE action = 'S') AS stale,
         count(*) FILTER (WHERE action = 'D') AS duplicates, count(*) AS items
     FROM compared WHERE first_offset IS NOT NULL
 ),

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from domains.offers.models import OfferRow
 from domains.offers.service.chunks import CHUNK_ITEMS, ItemIndex
 from domains.offers.service.plan import ChunkWork, Plan, from_microseconds, to_microseconds
-from domains.offers.service.prepare import CONTENT_COLUMNS, STATED_COLUMNS, ChunkRead, Preparation, Prepared
+from domains.offers.service.prepare import STATED_COLUMNS, ChunkRead, Preparation, Prepared
 from wapsi.clock import now
 from wapsi.db import Database, WriteSession
 from wapsi.queue import outbox
@@ -20,8 +20,8 @@ from wapsi.queue import outbox
 INDEX_DOCUMENTS = "offers.index_documents"
 SEARCH_QUEUE = "search"
 
-_OWN_COLUMNS = ("merchant_id", "status", "catalogue_version", "first_seen_at", "last_seen_at", "price_since")
-_INSERT_COLUMNS = (*_OWN_COLUMNS, *STATED_COLUMNS)
+_OWN_COLUMNS = ("merchant_id", "catalogue_version")
+_TOMBSTONE_COLUMNS = (*_OWN_COLUMNS, "status", "availability", "offer_id", "source_time", "content_hash")
 OFFER_COLUMNS = tuple(column.name for column in OfferRow.__table__.columns)
 
 
@@ -75,7 +75,7 @@ class Publication:
         self._sync_id = sync_id
         self._merchant_id = merchant_id
         self._now = now()
-        self._own = (merchant_id, "active", version, self._now, self._now, self._now)
+        self._own = (merchant_id, version)
         self._withdrawn = 0
         self._changed: list[tuple[Any, ...]] = []
         self._has_changed_table = False
@@ -110,9 +110,9 @@ class Publication:
         if ready.creates:
             # Straight into the table: the catalogue is locked, so nobody else can have made them.
             own = self._own
-            await driver.copy_records_to_table(
-                "offers", records=[own + row for row in ready.creates], columns=_INSERT_COLUMNS
-            )
+            records = [own + row for row in ready.creates]
+            columns = _OWN_COLUMNS + ready.create_columns
+            await driver.copy_records_to_table("offers", records=records, columns=columns)
         self._changed += ready.updates
         if len(self._changed) >= CHUNK_ITEMS:
             await self._copy_changed(driver)
@@ -123,12 +123,11 @@ class Publication:
             self._withdrawn += rows_of(kept)
             await driver.execute(_WITHDRAW, self._merchant_id, self.version, offer_ids, times)
         if ready.entomb:
-            own = (self._merchant_id, "withdrawn", *self._own[2:])
-            records = [
-                (*own, offer_id, from_microseconds(time_us), b"", *_EMPTY_CONTENT)
+            tombstones = [
+                (*self._own, "withdrawn", "out_of_stock", offer_id, from_microseconds(time_us), b"")
                 for offer_id, time_us in ready.entomb.items()
             ]
-            await driver.copy_records_to_table("offers", records=records, columns=_INSERT_COLUMNS)
+            await driver.copy_records_to_table("offers", records=tombstones, columns=_TOMBSTONE_COLUMNS)
         self.created += len(ready.creates)
         self.updated += len(ready.updates)
         self.rejected += ready.rejected
@@ -195,20 +194,6 @@ def _columns(offers: Mapping[str, int]) -> tuple[list[str], list[Any]]:
     return list(offers), [from_microseconds(value) for value in offers.values()]
 
 
-_EMPTY_BY_COLUMN: dict[str, Any] = {
-    "additional_image_links": (),
-    "gtins": (),
-    "product_types": (),
-    **dict.fromkeys(("price_minor", "currency", "sale_price_minor")),
-    **dict.fromkeys(("sale_starts_at", "sale_ends_at", "expires_at", "starts_at", "ends_at")),
-    "adult": False,
-    "cashback_eligible": False,
-    "custom_attributes": "{}",
-    "kind": "product",
-    "availability": "out_of_stock",
-}
-_EMPTY_CONTENT = tuple(_EMPTY_BY_COLUMN.get(column, "") for column in CONTENT_COLUMNS)
-
 _READ_CHUNK = (
     "SELECT payload, offer_ids, content_hashes, source_times, kinds FROM sync_chunks"
     " WHERE sync_id = $1 AND first_offset = $2"
@@ -218,7 +203,10 @@ _CREATE_CHANGED = (
 )
 _REVISION = f"INSERT INTO offer_revisions (replaced_in, {', '.join(OFFER_COLUMNS)}) SELECT "
 _REVISED = ", ".join(f"o.{column}" for column in OFFER_COLUMNS)
-_KEEP_WITHDRAWN = f"{_REVISION} $2, {_REVISED} FROM offers o WHERE o.merchant_id = $1 AND o.status = 'active' AND o.offer_id = ANY($3)"
+_KEEP_WITHDRAWN = (
+    f"{_REVISION} $2, {_REVISED} FROM offers o"
+    " WHERE o.merchant_id = $1 AND o.status = 'active' AND o.offer_id = ANY($3)"
+)
 _KEEP_UNSEEN = f"{_REVISION} $1, {_REVISED} FROM offers o JOIN sync_unseen u ON u.id = o.id"
 _FORGET_REVISIONS = "DELETE FROM offer_revisions WHERE merchant_id = $1 AND replaced_in < $2"
 PRICE_DIFFERS = (

@@ -1,7 +1,7 @@
 """How long each stage of a sync takes, as a histogram; stages that run in one piece are spans too.
 
-stage (pushed, from its start to its finish), wait (for a worker), parse (of an uploaded file), plan (what would change),
-validate (in threads, beside merge), merge (rows written), publish (the commit).
+stage (pushed, from its start to its finish), wait (for a worker), parse (of an uploaded file), plan (what would
+change), validate (in threads, beside merge), merge (rows written), publish (the commit).
 """
 
 import contextlib

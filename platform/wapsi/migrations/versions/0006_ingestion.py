@@ -39,6 +39,8 @@ def upgrade() -> None:
     op.add_column("catalogues", sa.Column("revertible_version", sa.BigInteger))
     op.add_column("catalogues", sa.Column("feed_sync_id", sa.Uuid))
     op.add_column("syncs", sa.Column("feed_digest", sa.LargeBinary))
+    for name, default in _OFFER_DEFAULTS.items():
+        op.execute(f"ALTER TABLE offers ALTER COLUMN {name} SET DEFAULT {default}")
     _create_revisions()
     op.create_table(
         "running_publications",
@@ -66,6 +68,20 @@ def upgrade() -> None:
             postgresql_concurrently=True,
         )
 
+
+# A column that has its default in all rows of a batch is left out of the COPY.
+_OFFER_DEFAULTS = {
+    **dict.fromkeys(("first_seen_at", "last_seen_at", "price_since"), "now()"),
+    **dict.fromkeys(("additional_image_links", "gtins", "product_types", "custom_attributes"), "'{}'"),
+    **dict.fromkeys(("title", "description", "link", "image_link", "mpn", "brand", "item_group_id"), "''"),
+    **dict.fromkeys(("google_product_category", "condition", "color", "size", "gender", "age_group"), "''"),
+    **dict.fromkeys(("rate_category", "coupon_code"), "''"),
+    "status": "'active'",
+    "kind": "'product'",
+    "availability": "'in_stock'",
+    "adult": "false",
+    "cashback_eligible": "true",
+}
 
 _ANNOUNCE = """
 CREATE FUNCTION announce_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -121,6 +137,8 @@ def downgrade() -> None:
     op.drop_table("running_publications")
     op.execute("DROP TRIGGER announce_jobs ON jobs")
     op.execute("DROP FUNCTION announce_jobs()")
+    for name in _OFFER_DEFAULTS:
+        op.execute(f"ALTER TABLE offers ALTER COLUMN {name} DROP DEFAULT")
     op.drop_table("offer_revisions")
     op.drop_column("syncs", "feed_digest")
     op.drop_column("catalogues", "feed_sync_id")
