@@ -25,7 +25,7 @@ app = typer.Typer(help="Bring a merchant's feed in.", no_args_is_help=True)
 console = Console(stderr=True)
 
 STATES = {value: name.removeprefix("SYNC_STATE_").lower() for name, value in pb.SyncState.items()}
-_SHOWN_ISSUES = 5
+_LOOKED_AT = 1000
 _COUNTERS = (
     ("received", "rows received"),
     ("created", "new offers"),
@@ -141,25 +141,31 @@ async def _push(
 
 
 async def _show_issues(sync_id: str, target: str, key: str) -> None:
-    """The first ones, errors before warnings, and where the others are."""
+    """One example of each kind, errors before warnings, and where the others are."""
     async with Producer(target, key) as producer:
-        issues = await producer.issues(sync_id)
-    issues.sort(key=lambda issue: issue.issue.severity != pb.SEVERITY_ERROR)
-    table = Table("line", "offer", "field", "code", "what to do", "value", box=None, pad_edge=False)
-    for entry in issues[:_SHOWN_ISSUES]:
-        colour = "red" if entry.issue.severity == pb.SEVERITY_ERROR else "yellow"
-        code = f"[{colour}]{entry.issue.code}[/{colour}]"
+        issues = await producer.issues(sync_id, limit=_LOOKED_AT)
+    kinds: dict[tuple[bool, str, str], list[pb.SyncIssue]] = {}
+    for entry in issues:
+        is_warning = entry.issue.severity != pb.SEVERITY_ERROR
+        kinds.setdefault((is_warning, entry.issue.code, entry.issue.field), []).append(entry)
+    table = Table("rows", "first line", "offer", "field", "code", "what to do", "value", box=None, pad_edge=False)
+    for (is_warning, code, field), entries in sorted(kinds.items(), key=lambda kind: (kind[0][0], -len(kind[1]))):
+        first = entries[0]
+        colour = "yellow" if is_warning else "red"
+        # Where there are more issues than were looked at, there may be more rows of each kind.
+        count = f"{len(entries):,}" + ("+" if len(issues) == _LOOKED_AT else "")
         table.add_row(
-            str(entry.line or entry.offset),
-            entry.offer_id,
-            entry.issue.field,
-            code,
-            escape(entry.issue.message),
-            escape(entry.issue.value),
+            count,
+            str(first.line or first.offset),
+            escape(first.offer_id),
+            field,
+            f"[{colour}]{code}[/{colour}]",
+            escape(first.issue.message),
+            escape(first.issue.value),
         )
     console.print(table)
-    if len(issues) > _SHOWN_ISSUES:
-        console.print("More of them, as CSV (with the key that pushed the feed):")
+    if len(issues) > len(kinds):
+        console.print("All of them, as CSV (with the key that pushed the feed):")
         line = f"curl -s URL/v1/syncs/{sync_id}/issues -H 'Accept: text/csv' -H 'Authorization: Bearer KEY'"
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
