@@ -1,7 +1,6 @@
 """From a row's raw values to the item that is pushed."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any, Final
 
@@ -12,18 +11,19 @@ from domains.offers.feeds.errors import FeedError
 from domains.offers.feeds.json_rows import JSONLines
 from domains.offers.feeds.mapping import InexactNumber, Key, Rule, Value, as_texts
 from domains.offers.feeds.options import FeedOptions
-from domains.offers.feeds.prices import PRICE_TARGETS, put_prices
+from domains.offers.feeds.plan import Known, Plan, Planner
+from domains.offers.feeds.prices import prices_of
 from domains.offers.feeds.rows import Values
-from domains.offers.feeds.steps import MAX_PLAIN_CHARACTERS, Issues, Offer, Step, fits, one, step_for
+from domains.offers.feeds.steps import MAX_PLAIN_CHARACTERS, Issues, Offer, Step, fits, one
 from domains.offers.validation.issues import error
 from domains.offers.validation.item import MAX_OFFER_ID_LENGTH
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
-_MAX_PLANS: Final = 1000
-_MAX_NAMES_LENGTH: Final = 5000
-
-
-_Find = Callable[[Any], Value]
+# Categories, words and prices repeat from row to row: what was made of short ones is kept, this many of each.
+_MAX_KNOWN: Final = 4000
+_MAX_KNOWN_LENGTH: Final = 200
+# Values of these types that are equal mean the same. Not so 1 and true, or the float of two different numbers.
+_COMPARABLE: Final = frozenset((str, int, type(None)))
 
 
 class _Sparse(dict[str, Any]):
@@ -33,103 +33,96 @@ class _Sparse(dict[str, Any]):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is done with rows that have certain names, so that nothing is looked for that no such row has.
-
-    Each is (key, find, target, step): the value stands under the key, or is what `find` finds, where it is not so
-    simple. A step of None takes the text as it is. `prices` are the targets that are read together.
-    """
-
-    steps: list[tuple[Key | None, _Find | None, str, Step | None]]
-    prices: list[tuple[Key | None, _Find | None, str]]
-
-
 class ItemBuilder:
     """Fills items by a list of rules. `columns` are a table's, whose rows are lists; without them rows are dicts.
 
     `numbers` gives the digits of floats, where rows have any. Raises FeedError where an option has no meaning.
+
+    An offer is put together as a dict of the message's fields, and as encoded parts for what is known already: one
+    call for all fields, and one for all parts, take less time than one for each field.
     """
 
     def __init__(
         self,
-        rules: list[Rule],
+        rules: Sequence[Rule],
         options: FeedOptions,
         encoding: str,
         columns: Sequence[str] = (),
         numbers: JSONLines | None = None,
     ) -> None:
-        self._rules = rules
         self._numbers = numbers
-        self._steps = {rule.target: step_for(rule.target) for rule in rules if rule.target not in PRICE_TARGETS}
         self._encoding = encoding
         self._default_currency = options.default_currency
         source_time = Timestamp()
         source_time.FromDatetime(options.source_time.astimezone(UTC))
-        # A message takes a dict faster than another message.
-        self._source_time = {"seconds": source_time.seconds, "nanos": source_time.nanos}
+        self._source_time = pb.OfferItem(source_time=source_time).SerializeToString()
         self._default_availability = 0
         if options.default_availability is not None:
             self._default_availability = values.availability(options.default_availability) or 0
             if not self._default_availability:
                 raise FeedError("OPTIONS_INVALID", "default_availability is no availability. Use one such as in_stock.")
-        self._table_plan = self._plan({name: position for position, name in enumerate(columns)})
-        # Each dict has names of its own, in a few combinations, and mostly those of the row before.
-        self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._planner = Planner(rules)
+        self._table_plan = self._planner.for_columns(columns)
+        # Most rows have the names of the row before.
         self._last_names: tuple[str, ...] = ()
-        self._last_plan = self._plan({})
-        sources = {source for rule in rules for source in rule.sources}
-        self._general_plan = self._plan({name: name for source in sources for name in (source, source.split(".")[0])})
+        self._last_plan = self._planner.for_names(())
 
     def build(self, line: int, row: Values | pb.Issue) -> pb.OfferItem:
         """An item with an offer, or without one and with the reasons."""
         found: Any = row
         if isinstance(found, dict):
             names = tuple(found)
-            plan = self._last_plan if names == self._last_names else self._plan_for(names)
-            if plan is self._general_plan:
+            if names != self._last_names:
+                self._last_names, self._last_plan = names, self._planner.for_names(names)
+            plan = self._last_plan
+            if plan is self._planner.general:
                 found = _Sparse(found)
         elif isinstance(found, list):
             plan = self._table_plan
         else:
-            return self._without_offer(line, {}, [found], self._source_time)
+            return self._without_offer(line, self._source_time, {}, [found])
+        parts = [self._source_time]
         offer: Offer = {}
         issues: Issues = []
         try:
-            for key, find, target, put in plan.steps:
-                value = found[key] if find is None else find(found)
-                if type(value) is not str:
-                    if value is None:
-                        continue
-                    value = self._texts(key, value)
-                if not value:
-                    continue
-                if put is not None:
-                    put(value, offer, issues)
-                    continue
-                text = value.strip() if type(value) is str else one(value).strip()
-                if len(text) <= MAX_PLAIN_CHARACTERS or fits(target, text, issues):
-                    offer[target] = text
-            prices: dict[str, str | int] = {}
-            for key, find, target in plan.prices:
-                value = found[key] if find is None else find(found)
-                if type(value) is not int:
-                    if type(value) is not str:
-                        value = one(self._texts(key, value))
-                    if not value or value.isspace():
-                        continue
-                prices[target] = value
-            if prices:
-                put_prices(prices, self._default_currency, offer, issues)
+            self._fill(plan, found, parts, offer, issues)
         except InexactNumber:
             if self._numbers is None:
                 raise
-            return self.build(*self._numbers.exact())
+            return self.build(line, self._numbers.exact())
         except UnicodeEncodeError:
             issues.append(self._wrong_encoding())
         except ValueError as problem:
             issues.append(error("VALUE_INVALID", "", f"The row has a value that cannot be read: {problem}."))
-        return self._item(line, offer, issues)
+        return self._item(line, parts, offer, issues)
+
+    def _fill(self, plan: Plan, found: Any, parts: list[bytes], offer: Offer, issues: Issues) -> None:
+        for key, find, target, step, known in plan.steps:
+            value = None if key is None else found[key]
+            if not value and find is not None:
+                value = find(found)
+            if type(value) is not str:
+                if value is not None and (value := self._texts(key, value)):
+                    self._planner.steps[target](value, offer, issues)
+            elif not value:
+                continue
+            elif step is None:
+                text = value.strip()
+                if len(text) <= MAX_PLAIN_CHARACTERS or fits(target, text, issues):
+                    offer[target] = text
+            elif known is None:
+                step(value, offer, issues)
+            elif (part := known.get(value)) is not None:
+                parts.append(part)
+            else:
+                self._learn(known, value, step, offer, issues)
+        picked = None if plan.pick_prices is None else plan.pick_prices(found)
+        if picked is not None and not _COMPARABLE.issuperset(map(type, picked)):
+            picked = None
+        if picked is not None and (part := plan.known_prices.get(picked)):
+            parts.append(part)
+        elif plan.prices:
+            self._put_prices(plan, found, picked, offer, issues)
 
     def _texts(self, key: Key | None, value: Any) -> Value:
         """Of what is no text. Raises InexactNumber."""
@@ -139,59 +132,75 @@ class ItemBuilder:
                 return digits
         return as_texts(value)
 
-    def _plan_for(self, names: tuple[str, ...]) -> _Plan:
-        plan = self._plans.get(names)
-        if plan is None:
-            if len(self._plans) == _MAX_PLANS or sum(map(len, names)) > _MAX_NAMES_LENGTH:
-                return self._general_plan
-            plan = self._plans[names] = self._plan({name: name for name in names})
-        self._last_names, self._last_plan = names, plan
-        return plan
+    def _learn(self, known: Known, value: str, step: Step, offer: Offer, issues: Issues) -> None:
+        made: Offer = {}
+        noted = len(issues)
+        step(value, made, issues)
+        if len(issues) == noted and len(value) <= _MAX_KNOWN_LENGTH and len(known) < _MAX_KNOWN and _is_text(value):
+            known[value] = pb.OfferItem(offer=made).SerializeToString()
+        offer.update(made)
 
-    def _plan(self, keys: Mapping[str, Key]) -> _Plan:
-        """For rows that have these names, under these keys."""
-        plan = _Plan([], [])
-        for rule in self._rules:
-            finder = rule.bind(keys)
-            if finder is None:
-                continue
-            key = finder.only_key
-            find = finder.find if key is None else None
-            if rule.target in PRICE_TARGETS:
-                plan.prices.append((key, find, rule.target))
-            else:
-                plan.steps.append((key, find, rule.target, self._steps[rule.target]))
-        return plan
+    def _put_prices(self, plan: Plan, found: Any, picked: tuple[Any, ...] | None, offer: Offer, issues: Issues) -> None:
+        """`picked` are the values to remember the prices by."""
+        written: dict[str, str | int] = {}
+        for key, find, target in plan.prices:
+            value = None if key is None else found[key]
+            if not value and find is not None:
+                value = find(found)
+            if type(value) is not int:
+                if type(value) is not str:
+                    value = one(self._texts(key, value))
+                if not value or value.isspace():
+                    continue
+            written[target] = value
+        noted = len(issues)
+        prices = prices_of(written, self._default_currency, issues)
+        offer.update(prices)
+        if picked is not None and prices and len(issues) == noted:
+            # Encoding takes longer than a price of which there is but one is worth, so it is done at the second.
+            if picked in plan.known_prices:
+                plan.known_prices[picked] = pb.OfferItem(offer=prices).SerializeToString()
+            elif len(plan.known_prices) < _MAX_KNOWN and len(str(picked)) <= _MAX_KNOWN_LENGTH:
+                plan.known_prices[picked] = b""
 
-    def _item(self, line: int, offer: Offer, issues: Issues) -> pb.OfferItem:
-        source_time = offer.pop("source_time", self._source_time)
-        if not offer:
-            if not issues:
-                message = "The row has none of an offer's fields. Check the column mapping, or leave the row out."
-                issues.append(error("ROW_EMPTY", "", message))
-            if not self._default_availability:
-                return pb.OfferItem(line=line, source_time=source_time, issues=issues)
-        if self._default_availability:
-            offer.setdefault("availability", self._default_availability)
+    def _item(self, line: int, parts: list[bytes], offer: Offer, issues: Issues) -> pb.OfferItem:
+        if "source_time" in offer:
+            parts[0] = pb.OfferItem(source_time=offer.pop("source_time")).SerializeToString()
+        if not offer and not issues and len(parts) == 1:
+            message = "The row has none of an offer's fields. Check the column mapping, or leave the row out."
+            issues.append(error("ROW_EMPTY", "", message))
         try:
-            item = pb.OfferItem(line=line, source_time=source_time, offer=offer)
+            item = pb.OfferItem(line=line, offer=offer) if offer else pb.OfferItem(line=line)
         except UnicodeEncodeError:
-            return self._without_offer(line, offer, [*issues, self._wrong_encoding()], source_time)
+            issues.append(self._wrong_encoding())
+        if issues and any(issue.severity == pb.SEVERITY_ERROR for issue in issues):
+            return self._without_offer(line, parts[0], offer, issues)
+        item.MergeFromString(b"".join(parts))
+        if self._default_availability and not item.offer.availability:
+            item.offer.availability = self._default_availability  # type: ignore[assignment]  # the enum's number
         if issues:
-            if any(issue.severity == pb.SEVERITY_ERROR for issue in issues):
-                return self._without_offer(line, offer, issues, source_time)
             item.issues.extend(issues)
         return item
 
-    def _without_offer(self, line: int, offer: Offer, issues: Issues, source_time: Any) -> pb.OfferItem:
+    def _without_offer(self, line: int, source_time: bytes, offer: Offer, issues: Issues) -> pb.OfferItem:
         """But with the id: a FULL sync does not withdraw an offer whose row could not be used."""
+        item = pb.OfferItem.FromString(source_time)
+        item.line = line
+        item.issues.extend(issues)
         offer_id: str = offer.get("offer_id", "")[:MAX_OFFER_ID_LENGTH]
-        try:
-            offer_id.encode()
-        except UnicodeEncodeError:
-            offer_id = ""
-        return pb.OfferItem(line=line, source_time=source_time, issues=issues, rejected_offer_id=offer_id)
+        if _is_text(offer_id):
+            item.rejected_offer_id = offer_id
+        return item
 
     def _wrong_encoding(self) -> pb.Issue:
         message = f"The row has bytes that are not {self._encoding}. Name the feed's encoding, such as windows-1252."
         return error("ENCODING_INVALID", "", message)
+
+
+def _is_text(text: str) -> bool:
+    """Whether all of it could be read in the feed's encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -20,6 +20,10 @@ _RATIO_FREE_BYTES: Final = 16 * 1024**2
 # One of zstd's shortest blocks (4 bytes) makes 128 KiB, so this many bytes make at most 32 MiB at a time.
 _ZSTD_INPUT_BYTES: Final = 1024
 _ZSTD_WINDOW_BYTES: Final = 128 * 1024**2
+# An archive of one file has a table of contents of some hundred bytes, and it is read whole.
+_MAX_ZIP_DIRECTORY_BYTES: Final = 1024**2
+_ZIP_END_BYTES: Final = 22
+_MAX_ZIP_COMMENT_BYTES: Final = 65_536
 _ZSTD_MAGICS: Final = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16)))
 _OTHERS: Final = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR", b"\x1f\x9d": "compress"}
 
@@ -163,6 +167,7 @@ def _spool(source: "io.BufferedReader[_Counted]", options: FeedOptions) -> IO[by
 def _open_zip(spool: IO[bytes]) -> IO[bytes]:
     """The one file of an archive."""
     try:
+        _check_directory(spool)
         archive = zipfile.ZipFile(spool)
         members = [info for info in archive.infolist() if _is_feed_file(info.filename)]
         if any(info.filename == "xl/workbook.xml" for info in members):
@@ -180,6 +185,24 @@ def _open_zip(spool: IO[bytes]) -> IO[bytes]:
     except FeedError:
         spool.close()
         raise
+
+
+def _check_directory(spool: IO[bytes]) -> None:
+    """Refuses an archive of very many files before each of them takes memory."""
+    size = spool.seek(0, io.SEEK_END)
+    start = max(size - _MAX_ZIP_COMMENT_BYTES - _ZIP_END_BYTES, 0)
+    spool.seek(start)
+    tail = spool.read()
+    end = tail.rfind(b"PK\x05\x06")
+    directory_bytes = int.from_bytes(tail[end + 12 : end + 16], "little")
+    locator = tail[max(end - 20, 0) : max(end, 0)]
+    if locator.startswith(b"PK\x06\x07"):
+        # In this larger form the size stands in a record in front, usually right in front.
+        for position in (start + end - 20 - 56, int.from_bytes(locator[8:16], "little")):
+            spool.seek(min(max(position, 0), size))
+            directory_bytes = max(directory_bytes, int.from_bytes(spool.read(56)[40:48], "little"))
+    if end >= 0 and directory_bytes > _MAX_ZIP_DIRECTORY_BYTES:
+        raise FeedError("ZIP_NOT_ONE_FILE", "The archive has very many files. Send one feed in each.")
 
 
 def _is_feed_file(name: str) -> bool:

@@ -52,13 +52,15 @@ class Lines:
     """The lines of a text, ends included, for the csv module. Iterating goes on where the last iteration stopped.
 
     Bytes that are not in the encoding become lone surrogates, which no field accepts: only the rows that have them
-    are lost. A line longer than MAX_LINE_CHARACTERS is cut and noted in `was_cut`, which the reader resets.
+    are lost. A line longer than MAX_LINE_CHARACTERS is cut and noted in `was_cut`, which the reader resets. So does
+    it with `record_characters`, the length of the lines of a row; raises FeedError where that grows beyond reason.
     """
 
     def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
         self.encoding = encoding
         self.number = 0
         self.was_cut = False
+        self.record_characters = 0
         errors = "strict" if encoding.startswith("utf-16") else "surrogateescape"
         self._text = io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
 
@@ -67,6 +69,9 @@ class Lines:
         try:
             while line := readline(MAX_LINE_CHARACTERS):
                 self.number += 1
+                self.record_characters += len(line)
+                if self.record_characters > MAX_LINE_CHARACTERS:
+                    raise unclosed_quote(self.number)
                 if len(line) == MAX_LINE_CHARACTERS and not line.endswith(_LINE_ENDS):
                     self.was_cut = True
                     while (rest := readline(MAX_LINE_CHARACTERS)) and not rest.endswith(_LINE_ENDS):
@@ -120,6 +125,11 @@ class _Recoded(io.RawIOBase):
         except UnicodeDecodeError as error:
             self._is_wrong = True
             return error.object[: error.start].decode(self._encoding)
+
+
+def unclosed_quote(line: int) -> FeedError:
+    message = "A quote opens in this row and is not closed. Double the quotes inside of quoted cells."
+    return FeedError("QUOTE_NOT_CLOSED", message, line)
 
 
 def _wrong_encoding(encoding: str, line: int) -> FeedError:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import starmap
 from types import TracebackType
 from typing import IO, BinaryIO, Final, Self
 
@@ -45,10 +46,8 @@ class Feed:
 
     def items(self) -> Iterator[pb.OfferItem]:
         """One item a row, in the order of the file, once. Raises FeedError where the file cannot be read on."""
-        build = self._builder.build
         try:
-            for line, found in self._rows():
-                yield build(line, found)
+            yield from starmap(self._builder.build, self._rows())
         finally:
             self.close()
 

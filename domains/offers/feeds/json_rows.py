@@ -17,11 +17,14 @@ import orjson
 
 from domains.offers.feeds.errors import FeedError
 from domains.offers.feeds.rows import NumberText, RecordGuard, Row, too_large, unreadable
+from domains.offers.validation.issues import error
+from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
 MAX_LINE_BYTES: Final = 4 * 1024**2
 # Where nothing but errors comes at first, the file is something else.
 _MAX_BAD_FIRST_ROWS: Final = 10
 MAX_DEPTH: Final = 50
+_MAX_EXACT_LENGTH: Final = 15
 _DECODER: Final = json.JSONDecoder(parse_float=NumberText, parse_int=NumberText, parse_constant=NumberText)
 _NUMBER_OF_KEY: Final = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
@@ -32,7 +35,6 @@ class JSONLines:
     def __init__(self, stream: io.BufferedReader) -> None:
         self._lines = iter(partial(stream.readline, MAX_LINE_BYTES), b"")
         self._line = b""
-        self._number = 0
 
     def rows(self) -> Iterator[Row]:
         """Raises FeedError where the first lines are all no objects."""
@@ -50,14 +52,16 @@ class JSONLines:
                 values = None
             if type(values) is dict:
                 found = True
-                self._line, self._number = line, number
+                self._line = line
                 yield number, values
+                # A row can be large: the next is not to be read beside it.
+                del values
                 continue
             text = line.decode("utf-8", "surrogateescape").strip()
             if not text:
                 continue
-            row = _decoded(number, text)
-            found = found or type(row[1]) is dict
+            decoded = _decoded(text)
+            found = found or isinstance(decoded, dict)
             if not found:
                 bad += 1
                 if bad > _MAX_BAD_FIRST_ROWS:
@@ -66,31 +70,36 @@ class JSONLines:
                         "The first lines are no JSON objects. Send one object a line, or one array of objects.",
                         number,
                     )
-            yield row
+            yield number, decoded
 
     def digits(self, key: str, number: float) -> NumberText | None:
-        """Of a number in the row that came last. None where the line has its key not once, but escaped or repeated."""
-        quoted = b'"%b"' % key.encode()
-        position = self._line.find(quoted)
-        if position < 0 or self._line.find(quoted, position + 1) >= 0:
+        """Of a number in the row that came last; None where they are not certain.
+
+        The key may stand in an inner object too, before an equal number. Equal floats of up to 15 digits are equal.
+        """
+        line, quoted = self._line, b'"%b"' % key.encode()
+        position = line.find(quoted)
+        match = _NUMBER_OF_KEY.match(line, position + len(quoted)) if position >= 0 else None
+        if match is None or float(match[1]) != number:
             return None
-        match = _NUMBER_OF_KEY.match(self._line, position + len(quoted))
-        return NumberText(match[1].decode()) if match is not None and float(match[1]) == number else None
+        if match.end() - match.start(1) > _MAX_EXACT_LENGTH and line.find(quoted, position + 1) >= 0:
+            return None
+        return NumberText(match[1].decode())
 
-    def exact(self) -> Row:
+    def exact(self) -> dict[str, Any] | pb.Issue:
         """The row that came last, with the digits of all its numbers."""
-        return _decoded(self._number, self._line.decode())
+        return _decoded(self._line.decode())
 
 
-def _decoded(number: int, text: str) -> Row:
+def _decoded(text: str) -> dict[str, Any] | pb.Issue:
     """By Python's json, which reads what orjson does not (NaN, halves of surrogates) and says what is wrong where."""
     try:
         values = _DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
-        return unreadable(number, "JSON_INVALID", f"The line is no JSON object: {error}. Correct it.", text)
+    except (ValueError, RecursionError) as problem:
+        return error("JSON_INVALID", "", f"The line is no JSON object: {problem}. Correct it.", text)
     if not isinstance(values, dict):
-        return unreadable(number, "JSON_INVALID", "The line is JSON, but no object. Send one object a line.", text)
-    return number, values
+        return error("JSON_INVALID", "", "The line is JSON, but no object. Send one object a line.", text)
+    return values
 
 
 def json_array_rows(stream: io.BufferedReader) -> Iterator[Row]:
@@ -105,10 +114,10 @@ def json_array_rows(stream: io.BufferedReader) -> Iterator[Row]:
                 yield number, values
             else:
                 yield unreadable(number, "JSON_INVALID", "The entry is no object. Send an array of objects.")
-    except (ijson.JSONError, ValueError) as error:
+    except (ijson.JSONError, ValueError) as problem:
         raise FeedError(
-            "JSON_MALFORMED", f"The JSON breaks off after entry {number}: {_in_words(error)}. Correct the feed."
-        ) from error
+            "JSON_MALFORMED", f"The JSON breaks off after entry {number}: {_in_words(problem)}. Correct the feed."
+        ) from problem
 
 
 def _entries(events: Iterator[tuple[str, Any]]) -> Iterator[Any]:

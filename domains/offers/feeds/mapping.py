@@ -105,11 +105,23 @@ class Finder:
     filters: tuple[_Filter, ...]
 
     @property
-    def only_key(self) -> Key | None:
-        """The one key whose value is all that there is to find."""
-        if len(self.places) != 1 or self.filters or self.places[0][1]:
-            return None
-        return self.places[0][0]
+    def keys(self) -> tuple[Key, ...]:
+        return tuple(key for key, _ in self.places)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether more counts than the values of the keys themselves."""
+        return any(path for _, path in self.places)
+
+    @property
+    def first_key(self) -> Key | None:
+        """The key whose value, where it is not empty, is what is to be found; None where more has to be done."""
+        return None if not self.places or self.places[0][1] or self.filters else self.places[0][0]
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether there is nothing to be found but the value of the first key."""
+        return len(self.places) == 1 and self.first_key is not None
 
     def find(self, row: Any) -> Value:
         """Of a row that has the keys. None where there is nothing. Raises InexactNumber."""

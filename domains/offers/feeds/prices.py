@@ -18,16 +18,14 @@ _MAX_SHORT: Final = 10**_MAX_SHORT_LENGTH
 Amount = tuple[int, str]
 
 
-def put_prices(
-    written: Mapping[str, str | int], default_currency: str, offer: dict[str, Any], issues: list[pb.Issue]
-) -> None:
-    """Sets the offer's price and sale price. A price that cannot be read is an error, a sale price a warning.
+def prices_of(written: Mapping[str, str | int], default_currency: str, issues: list[pb.Issue]) -> dict[str, Any]:
+    """An offer's fields price and sale_price. A price that cannot be read is an error, a sale price a warning.
 
     `written` has what is not blank of PRICE_TARGETS, integers as JSON has them. `regular_price` is what `price` was
     before a reduction.
     """
     if "price" not in written:
-        return
+        return {}
     currency = ""
     if "currency" in written:
         currency = str(written["currency"])
@@ -37,15 +35,15 @@ def put_prices(
             if currency not in MINOR_DIGITS:
                 message = "It is no ISO 4217 currency code. Send one such as PKR."
                 issues.append(error("CURRENCY_UNKNOWN", "currency", message, str(written["currency"])))
-                return
+                return {}
     price = read_price(written["price"], currency or default_currency)
     if isinstance(price, PriceProblem):
         issues.append(error(price.code, "price", price.message, str(written["price"])))
-        return
+        return {}
     if currency and price[1] != currency:
         message = f"The price says {price[1]}, the row's currency is {currency}. Send the right one."
         issues.append(error("CURRENCY_CONFLICT", "price", message, str(written["price"])))
-        return
+        return {}
     sale = None
     if "sale_price" in written:
         sale = _optional("sale_price", written["sale_price"], currency or default_currency, issues)
@@ -53,9 +51,10 @@ def put_prices(
         regular = _optional("regular_price", written["regular_price"], currency or default_currency, issues)
         if regular is not None and regular[1] == price[1] and regular[0] > price[0]:
             price, sale = regular, price
-    offer["price"] = {"amount_minor": price[0], "currency": price[1]}
+    prices = {"price": {"amount_minor": price[0], "currency": price[1]}}
     if sale is not None:
-        offer["sale_price"] = {"amount_minor": sale[0], "currency": sale[1]}
+        prices["sale_price"] = {"amount_minor": sale[0], "currency": sale[1]}
+    return prices
 
 
 def _optional(target: str, written: str | int, currency: str, issues: list[pb.Issue]) -> Amount | None:
@@ -78,15 +77,16 @@ def read_price(written: str | int, default_currency: str) -> Amount | PriceProbl
             return written * 10 ** MINOR_DIGITS[default_currency], default_currency
         written = str(written)
     elif len(written) <= _MAX_SHORT_LENGTH and written.isascii():
-        number, _, currency = written.partition(" ")
-        currency = currency or default_currency
+        number, currency = written, default_currency
+        if not written[-1:].isdigit():
+            number, _, currency = written.partition(" ")
         digits = MINOR_DIGITS.get(currency)
-        if digits is not None:
-            whole, point, fraction = number.partition(".")
-            if whole.isdigit():
-                if not point:
-                    return int(whole) * 10**digits, currency
-                if fraction.isdigit() and len(fraction) <= digits and len(fraction) != 3:
-                    return int(whole + fraction) * 10 ** (digits - len(fraction)), currency
+        whole, point, fraction = number.partition(".")
+        if digits is not None and whole.isdigit():
+            missing = digits - len(fraction)
+            if point and missing >= 0 and fraction.isdigit() and len(fraction) != 3:
+                return int(whole + fraction) * 10**missing, currency
+            if not point:
+                return int(whole) * 10**digits, currency
     money = parse_price(written, default_currency or None, plain=isinstance(written, NumberText))
     return money if isinstance(money, PriceProblem) else (money.amount_minor, money.currency)

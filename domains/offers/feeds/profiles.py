@@ -8,8 +8,7 @@ from domains.offers.feeds.mapping import CUSTOM, TARGETS, Rule, compile_mapping
 
 # Google's names, and the names of our own protocol.
 _GOOGLE: Final[dict[str, tuple[str, ...]]] = {
-    # In an order of its own: what a bad row is left with, and in which order its faults are named, is in its bytes.
-    **{target: (target,) for target in sorted(TARGETS)},
+    **{target: (target,) for target in TARGETS},
     "offer_id": ("offer_id", "id"),
     "additional_image_links": ("additional_image_links", "additional_image_link"),
     "sale_interval": ("sale_interval", "sale_price_effective_date"),
@@ -90,12 +89,12 @@ def rules_for(feed_format: str, mapping: Mapping[str, str] | None, columns: Iter
     """
     own = compile_mapping(mapping or {})
     if feed_format == "shopify_csv":
-        return _id_first(_plain(_SHOPIFY) | own)
+        return list((_plain(_SHOPIFY) | own).values())
     if feed_format == "yml":
-        return _id_first(_plain(_YML) | own)
+        return list((_plain(_YML) | own).values())
     names = _AWIN if feed_format == "awin_csv" else _GOOGLE
     if columns is None:
-        return _id_first(_plain(names) | own)
+        return list((_plain(names) | own).values())
     header = list(columns)
     for target, rule in own.items():
         if rule.constant is None and not any(source in header or "." in source for source in rule.sources):
@@ -118,12 +117,7 @@ def rules_for(feed_format: str, mapping: Mapping[str, str] | None, columns: Iter
             f"Say which is which in a column mapping, such as {missing[0]}=COLUMN.",
             1,
         )
-    return _id_first(rules)
-
-
-def _id_first(rules: Mapping[str, Rule]) -> list[Rule]:
-    """Where another field cannot be read, the row is still known by its id, and a FULL sync keeps that offer."""
-    return sorted(rules.values(), key=lambda rule: rule.target != "offer_id")
+    return list(rules.values())
 
 
 def normal_name(column: str) -> str:

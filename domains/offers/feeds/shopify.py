@@ -11,6 +11,8 @@ from domains.offers.feeds.table_rows import Table
 from domains.offers.validation.item import MAX_OFFER_ID_LENGTH
 
 _MAX_ROWS_OF_PRODUCT: Final = 5000
+_MAX_CHARACTERS_OF_PRODUCT: Final = 4 * 1024**2
+_MAX_PICTURES: Final = 200
 _OPTIONS: Final = (
     ("Option1 Name", "Option1 Value", "option1"),
     ("Option2 Name", "Option2 Value", "option2"),
@@ -39,6 +41,7 @@ def shopify_rows(table: Table, asked: frozenset[str], link_base: str | None, *, 
     """
     kept = [(name, position) for position, name in enumerate(table.columns) if name in _READ or name in asked]
     product: _Product = []
+    size = 0
     handle = ""
     for line, cells in table.rows():
         if not isinstance(cells, list):
@@ -46,11 +49,12 @@ def shopify_rows(table: Table, asked: frozenset[str], link_base: str | None, *, 
             continue
         values = {name: cell for name, position in kept if (cell := cells[position])}
         own = values.get("Handle", "")
-        if product and (own != handle or len(product) >= _MAX_ROWS_OF_PRODUCT):
+        if product and (own != handle or len(product) >= _MAX_ROWS_OF_PRODUCT or size > _MAX_CHARACTERS_OF_PRODUCT):
             yield from _variants(handle, product, link_base, has_links)
-            product = []
+            product, size = [], 0
         handle = own
         product.append((line, values))
+        size += table.row_characters
     if product:
         yield from _variants(handle, product, link_base, has_links)
 
@@ -75,7 +79,7 @@ def _variants(handle: str, product: _Product, link_base: str | None, has_links: 
     shared: dict[str, Any] = {"item_group": handle}
     if link_base is not None:
         shared["link"] = f"{link_base.rstrip('/')}/products/{_in_link(handle)}"
-    pictures = [cells["Image Src"] for _, cells in product if "Image Src" in cells]
+    pictures = [cells["Image Src"] for _, cells in product if "Image Src" in cells][:_MAX_PICTURES]
     # Shops give one SKU to all sizes; then it does not tell the variants apart.
     skus = Counter(cells.get("Variant SKU") for _, cells in variants) if len(variants) > 1 else {}
     options = [

@@ -1,8 +1,4 @@
-"""What is done with a value: for each field of an offer, a step that puts it in or says what is wrong with it.
-
-While an offer is put together it is a dict of the message's fields: one call then makes the message of it, which takes
-less time than setting field after field of a message.
-"""
+"""What is done with a value: for each field of an offer, a step that puts it in or says what is wrong with it."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from domains.offers.feeds import values
 from domains.offers.feeds.mapping import CUSTOM, Value
+from domains.offers.feeds.rows import MAX_FIELD_CHARACTERS
 from domains.offers.feeds.text import plain_text, readable_text
 from domains.offers.validation import fields
 from domains.offers.validation.issues import error, warning
@@ -26,16 +23,20 @@ _PLAIN_TARGETS: Final = frozenset(
     | {"rate_category", "coupon_code"}
 )
 _FLAG_TARGETS: Final = frozenset({"adult", "cashback_eligible", "delete"})
+# Of these a text is taken as it is, without blanks at its ends and up to MAX_PLAIN_CHARACTERS.
+AS_IT_IS: Final = _PLAIN_TARGETS | {"image_link"}
+# Of these the same few values come again and again, and mean the same.
+REPEATING: Final = _FLAG_TARGETS | set(values.CHOICES) | {"product_types"}
+# The fields of a pb.Offer. The time of the statement, which is the item's, is among them as `source_time`.
 Offer = dict[str, Any]
 Issues = list[pb.Issue]
-# The value is not empty. The time of the statement, which is the item's, goes into the offer's dict with the rest.
+# The value is not empty.
 Step = Callable[[Value, Offer, Issues], None]
 
 
-def step_for(target: str) -> Step | None:
-    """None for a text that is taken as it is: the builder does that itself, which saves the most frequent call."""
+def step_for(target: str) -> Step:
     if target in _PLAIN_TARGETS:
-        return None
+        return _plain_step(target)
     if target in _TIME_TARGETS:
         return lambda value, offer, issues: _put_time(target, one(value), offer, issues)
     if target in _FLAG_TARGETS:
@@ -71,6 +72,24 @@ def fits(field: str, text: str, issues: Issues) -> bool:
     return False
 
 
+def _is_readable(field: str, text: str, issues: Issues) -> bool:
+    """Whether it is worth to look for markup in it."""
+    if len(text) <= MAX_FIELD_CHARACTERS:
+        return True
+    message = f"It has over {MAX_FIELD_CHARACTERS} characters. Shorten it, or check the column mapping."
+    issues.append(error("FIELD_TOO_LARGE", field, message, text))
+    return False
+
+
+def _plain_step(field: str) -> Step:
+    def put(value: Value, offer: Offer, issues: Issues) -> None:
+        text = one(value).strip()
+        if fits(field, text, issues):
+            offer[field] = text
+
+    return put
+
+
 def _text_step(field: str, max_length: int) -> Step:
     """Variants of a product follow one another with the same text, so the last one is kept with what came of it."""
     last = ""
@@ -83,7 +102,9 @@ def _text_step(field: str, max_length: int) -> Step:
         if text != last:
             noted = []
             last = text
-            if "<" in text or "&" in text:
+            if not _is_readable(field, text, noted):
+                text = ""
+            elif "<" in text or "&" in text:
                 text = readable_text(text)
             cleaned = fields.text(text, field, max_length, noted)
         offer[field] = cleaned
@@ -127,13 +148,12 @@ def _flag_step(field: str) -> Step:
 
 
 def _choice_step(field: str) -> Step:
-    words = values.CHOICES[field]
     number_of = values.choice(field)
     names = ", ".join(sorted(values.CHOICES[field])[:12])
 
     def put(value: Value, offer: Offer, issues: Issues) -> None:
-        text = value if type(value) is str else one(value)
-        number = words.get(text) or number_of(text)
+        text = one(value)
+        number = number_of(text)
         if number is not None:
             offer[field] = number
             return
@@ -187,7 +207,7 @@ def _put_gtins(value: Value, offer: Offer, issues: Issues) -> None:
 
 
 def _put_product_types(value: Value, offer: Offer, issues: Issues) -> None:
-    texts = [_category(value)] if type(value) is str else [_category(text) for text in many(value)]
+    texts = [_category(text) for text in many(value) if _is_readable("product_types", text, issues)]
     offer["product_types"] = [text for text in texts if text and fits("product_types", text, issues)]
 
 

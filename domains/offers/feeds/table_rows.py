@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from domains.offers.feeds.encoding import Lines
+from domains.offers.feeds.encoding import Lines, unclosed_quote
 from domains.offers.feeds.errors import FeedError
 from domains.offers.feeds.rows import MAX_FIELD_CHARACTERS, Row, too_large, unreadable
 
@@ -36,12 +36,18 @@ class Table:
             raise FeedError("HEADER_INVALID", "The first line is no header of a table. Check what the file is.", 1)
         self.columns = _distinct([name.strip() for name in names])
 
+    @property
+    def row_characters(self) -> int:
+        """The length of the row that came last."""
+        return self._lines.record_characters
+
     def rows(self) -> Iterator[Row]:
         """The cells of each row. Raises FeedError where a quote is opened and never closed."""
         reader, lines = self._reader, self._lines
         width = len(self.columns)
         while True:
             line = lines.number + 1
+            lines.record_characters = 0
             try:
                 cells = next(reader)
             except StopIteration:
@@ -69,11 +75,7 @@ class Table:
         if message.startswith(_TOO_LARGE) and self._lines.number == line:
             return too_large(line)
         if message.startswith(_TOO_LARGE) or "unexpected end of data" in message:
-            raise FeedError(
-                "QUOTE_NOT_CLOSED",
-                "A quote opens in this row and is not closed. Double the quotes inside of quoted cells.",
-                line,
-            )
+            raise unclosed_quote(line)
         return unreadable(
             line, "QUOTES_INVALID", f"The row's quotes are wrong ({message}). Double quotes inside of quoted cells."
         )

@@ -96,7 +96,7 @@ def availability(text: str) -> int | None:
 def choice(field: str) -> Callable[[str], int | None]:
     """Of one of CHOICES: gives the enum's number for a word, None for one that means nothing."""
     names = CHOICES[field]
-    return remembered(availability if field == "availability" else lambda text: names.get(normal(text)))
+    return availability if field == "availability" else lambda text: names.get(normal(text))
 
 
 def flag(text: str) -> bool | None:

@@ -20,9 +20,13 @@ _PARENTS: Final = {"item": ("channel", "rss", "RDF"), "entry": ("feed",)}
 # Elements whose text may be marked up; others with elements in them (shipping, tax) are no single value.
 _NESTED_TEXT: Final = frozenset({"description", "summary", "content", "title"})
 _MAX_CATEGORIES: Final = 100_000
+_MAX_CATEGORY_CHARACTERS: Final = 5_000_000
 _MAX_CATEGORY_DEPTH: Final = 10
 _MAX_KNOWN_TAGS: Final = 500
+_BYTES_BETWEEN_CLEANINGS: Final = 1024**2
 Values = dict[str, Any]
+# Given for an element that was taken in, but is no row.
+_NO_ROW: Final[Values] = {}
 
 
 def google_rows(stream: io.BufferedReader, encoding: str | None) -> Iterator[Row]:
@@ -59,17 +63,20 @@ def _rows(
             remove_pis=True,
         )
         checked = False
+        cleaned = 0
         for event, element in context:
             if not checked:
                 _refuse_declarations(element)
                 checked = True
-            if event == "start":
+            if event == "start" or (values := read(element)) is None:
                 continue
-            values = read(element)
-            if values is not None:
-                guard.row_done()
-                line = element.sourceline or 0
-                _forget(element)
+            guard.row_done()
+            line = element.sourceline or 0
+            _forget(element)
+            if guard.total - cleaned > _BYTES_BETWEEN_CLEANINGS:
+                cleaned = guard.total
+                _forget_around(element)
+            if values is not _NO_ROW:
                 yield line, values
         if not checked:
             _refuse_declarations(context.root)
@@ -91,6 +98,16 @@ def _forget(element: etree._Element) -> None:
     parent = element.getparent()
     if parent is not None:
         while (before := element.getprevious()) is not None:
+            parent.remove(before)
+
+
+def _forget_around(element: etree._Element) -> None:
+    """What stands before and on the elements that it is in. No feed has much of it, so that memory hangs on it."""
+    for around in element.iterancestors():
+        around.text = None
+        around.attrib.clear()
+        parent = around.getparent()
+        while parent is not None and (before := around.getprevious()) is not None:
             parent.remove(before)
 
 
@@ -157,12 +174,13 @@ class _GoogleReader:
 class _YMLReader:
     def __init__(self) -> None:
         self._categories: dict[str, tuple[str, str]] = {}
+        self._category_characters = 0
 
     def read(self, element: etree._Element) -> Values | None:
         tag = _name(element.tag)[1]
-        if tag == "category" and len(self._categories) < _MAX_CATEGORIES:
-            key = str(element.get("id", ""))
-            self._categories[key] = (_text(element), str(element.get("parentId", "")))
+        if tag == "category":
+            self._take_category(str(element.get("id", "")), _text(element), str(element.get("parentId", "")))
+            return _NO_ROW
         if tag != "offer":
             return None
         values: Values = {str(key): str(value) for key, value in element.items()}
@@ -185,6 +203,11 @@ class _YMLReader:
             parts = (values.get(part) for part in ("typePrefix", "vendor", "model"))
             values["name"] = " ".join(part for part in parts if isinstance(part, str))
         return values
+
+    def _take_category(self, key: str, name: str, parent: str) -> None:
+        self._category_characters += len(key) + len(name) + len(parent)
+        if len(self._categories) < _MAX_CATEGORIES and self._category_characters < _MAX_CATEGORY_CHARACTERS:
+            self._categories[key] = (name, parent)
 
     def _path(self, key: str) -> str:
         names: list[str] = []
