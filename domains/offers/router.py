@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
@@ -68,11 +69,19 @@ async def list_offers(
     listing = await service.list_offers(
         session, wanted, sort=sort, after=decode_cursor(name, cursor, *service.key_kinds(wanted, sort)), limit=limit
     )
-    page: Page[schemas.Offer] = Page(
-        items=[schemas.Offer.model_validate(offer) for offer in listing.offers],
-        next_cursor=encode_cursor(name, *listing.next_key) if listing.next_key else None,
-    )
-    return answer_with_etag(request, page)
+    next_cursor = encode_cursor(name, *listing.next_key) if listing.next_key else None
+    return answer_with_etag(request, _page_of_offers(listing.offers, next_cursor))
+
+
+_SHOWN = tuple(schemas.Offer.model_fields)
+
+
+def _page_of_offers(offers: Sequence[service.OfferView], next_cursor: str | None) -> bytes:
+    """A Page[schemas.Offer] as JSON. The most read page of all: our own rows need no validation, which took as long as
+    the query."""
+    items = [{name: getattr(offer, name) for name in _SHOWN} for offer in offers]
+    # default: the driver's ids are of a class of its own.
+    return orjson.dumps({"items": items, "next_cursor": next_cursor}, default=str, option=orjson.OPT_UTC_Z)
 
 
 @router.get(

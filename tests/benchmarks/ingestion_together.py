@@ -20,7 +20,7 @@ from tests.benchmarks.syncing import ProducerProcess, Timing, timed_push
 
 MERCHANTS = 5
 # A worker a core of the machine that the bars came from: more do not help there.
-ROLES = ("serve", "worker", "worker", "scheduler")
+ROLES = ("serve --rest", "serve --grpc", "worker", "scheduler")
 P99_LIMIT = 3.0
 _FIRST_IDLE_S = 8.0
 _LATIN_WORD = re.compile(r"[A-Za-z]{4,}")

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,6 +13,8 @@ _RECODED_BYTES: Final = 64 * 1024
 _LINE_ENDS: Final = ("\n", "\r")
 # Families of encodings that feeds come in; Python knows others that are no encodings of text, or slow on purpose.
 _FAMILIES: Final = ("utf", "iso8859", "cp", "koi8", "gb", "big5", "euc", "shift_jis", "tis", "mac", "ascii", "latin")
+# Python knows some of Microsoft's code pages by one name only.
+_WINDOWS: Final = re.compile(r"^windows[-_]?(?=[0-9]+$)", re.IGNORECASE)
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -28,19 +31,20 @@ def choose_encoding(head: bytes, given: str | None) -> tuple[str, int]:
             if name == "utf-32":
                 raise FeedError("ENCODING_UNSUPPORTED", "The feed is in UTF-32. Send it as UTF-8.")
             return name, len(mark)
-    if given is not None:
-        return _known(given), 0
+    name = "utf-8" if given is None else _known(given)
+    if given is not None and name != "utf-16":
+        return name, 0
     # The first characters of any feed are ASCII, so in UTF-16 every other byte is 0.
     if len(head) >= 4 and head[0] and head[2] and not head[1] and not head[3]:
         return "utf-16-le", 0
     if len(head) >= 4 and head[1] and head[3] and not head[0] and not head[2]:
         return "utf-16-be", 0
-    return "utf-8", 0
+    return "utf-8" if given is None else "utf-16-le", 0
 
 
 def _known(given: str) -> str:
     try:
-        name = codecs.lookup(given).name
+        name = codecs.lookup(_WINDOWS.sub("cp", given)).name
     except (LookupError, ValueError):
         name = ""
     if not name.startswith(_FAMILIES) or name.startswith(("utf-7", "utf-32")):
@@ -82,7 +86,7 @@ class Lines:
 
 
 def as_utf_8(stream: io.BufferedReader, encoding: str) -> io.BufferedReader:
-    """The same text in UTF-8 with line feeds at the ends of its lines, which is what the readers of JSON take.
+    """The same text in UTF-8 with line feeds at the ends of its lines.
 
     Bytes that are not in the encoding stay as they are, which is never UTF-8: the rows that have them are known by it.
     """

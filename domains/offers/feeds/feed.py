@@ -1,5 +1,6 @@
 """Opening a feed: what is it, and how is it read?"""
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from itertools import starmap
@@ -89,7 +90,7 @@ def _open(source: Expanded, options: FeedOptions) -> Feed:
     text = head[mark:].decode(encoding, "replace").lstrip()
     feed_format = options.format or _recognise(text)
     if feed_format in ("google_xml", "yml"):
-        return _open_xml(source, feed_format, encoding, text, options)
+        return _open_xml(source, feed_format, encoding, mark, text, options)
     source.read(mark)
     if feed_format in ("json", "jsonl"):
         rules = rules_for(feed_format, options.column_mapping, None)
@@ -119,16 +120,20 @@ def _recognise(text: str) -> str:
     return _ROOTS[name]
 
 
-def _open_xml(source: Expanded, feed_format: str, encoding: str, text: str, options: FeedOptions) -> Feed:
-    """The parser reads the encoding out of the declaration, unless the options name one."""
+def _open_xml(source: Expanded, feed_format: str, encoding: str, mark: int, text: str, options: FeedOptions) -> Feed:
+    """The parser reads the encoding out of the declaration, unless the options or the first bytes say otherwise."""
     if _INTERNAL_SUBSET.search(_COMMENT.sub("", text)):
         raise FeedError("XML_DECLARATIONS", "The XML's DOCTYPE makes declarations of its own. Send it without them.")
-    declared = _DECLARED.match(text)
-    shown = declared[1].lower() if declared is not None and encoding == "utf-8" else encoding
-    forced = encoding if options.encoding is not None else None
+    is_declared = encoding == "utf-8" and options.encoding is None
+    declared = _DECLARED.match(text) if is_declared else None
+    shown = declared[1].lower() if declared is not None else encoding
+    stream: io.BufferedReader = source
+    if encoding != "utf-8":
+        source.read(mark)
+        stream = as_utf_8(source, encoding)
     read = google_rows if feed_format == "google_xml" else yml_rows
     builder = ItemBuilder(rules_for(feed_format, options.column_mapping, None), options, shown)
-    return Feed(source, feed_format, shown, lambda: read(source, forced), builder)
+    return Feed(source, feed_format, shown, lambda: read(stream, None if is_declared else "utf-8"), builder)
 
 
 def _open_table(source: Expanded, named: str | None, encoding: str, options: FeedOptions) -> Feed:

@@ -64,19 +64,10 @@ def many(value: Value) -> list[str]:
     return [text for text in texts[:_MAX_VALUES] if text]
 
 
-def fits(field: str, text: str, issues: Issues) -> bool:
-    if len(text) <= MAX_PLAIN_CHARACTERS:
+def fits(field: str, text: str, issues: Issues, max_characters: int = MAX_PLAIN_CHARACTERS) -> bool:
+    if len(text) <= max_characters:
         return True
-    message = f"It has over {MAX_PLAIN_CHARACTERS} characters. Shorten it, or check the column mapping."
-    issues.append(error("FIELD_TOO_LARGE", field, message, text))
-    return False
-
-
-def _is_readable(field: str, text: str, issues: Issues) -> bool:
-    """Whether it is worth to look for markup in it."""
-    if len(text) <= MAX_FIELD_CHARACTERS:
-        return True
-    message = f"It has over {MAX_FIELD_CHARACTERS} characters. Shorten it, or check the column mapping."
+    message = f"It has over {max_characters} characters. Shorten it, or check the column mapping."
     issues.append(error("FIELD_TOO_LARGE", field, message, text))
     return False
 
@@ -100,13 +91,12 @@ def _text_step(field: str, max_length: int) -> Step:
         nonlocal last, cleaned, noted
         text = value if type(value) is str else one(value)
         if text != last:
-            noted = []
-            last = text
-            if not _is_readable(field, text, noted):
-                text = ""
-            elif "<" in text or "&" in text:
-                text = readable_text(text)
-            cleaned = fields.text(text, field, max_length, noted)
+            found: Issues = []
+            if not fits(field, text, found, MAX_FIELD_CHARACTERS):
+                bare = ""
+            else:
+                bare = readable_text(text) if "<" in text or "&" in text else text
+            cleaned, noted, last = fields.text(bare, field, max_length, found), found, text
         offer[field] = cleaned
         if noted:
             issues.extend(noted)
@@ -207,7 +197,7 @@ def _put_gtins(value: Value, offer: Offer, issues: Issues) -> None:
 
 
 def _put_product_types(value: Value, offer: Offer, issues: Issues) -> None:
-    texts = [_category(text) for text in many(value) if _is_readable("product_types", text, issues)]
+    texts = [_category(text) for text in many(value) if fits("product_types", text, issues, MAX_FIELD_CHARACTERS)]
     offer["product_types"] = [text for text in texts if text and fits("product_types", text, issues)]
 
 

@@ -81,9 +81,20 @@ def _rows(
         if not checked:
             _refuse_declarations(context.root)
     except etree.XMLSyntaxError as error:
-        raise FeedError("XML_MALFORMED", f"The XML is broken: {error.msg}. Correct the feed.", error.lineno) from error
+        raise _in_words(error) from error
     except (LookupError, UnicodeError) as error:
         raise FeedError("ENCODING_UNKNOWN", f"The XML's encoding cannot be read: {error}. Send UTF-8.") from error
+
+
+def _in_words(error: etree.XMLSyntaxError) -> FeedError:
+    said = " ".join(str(error.msg).split())
+    code = getattr(error, "code", None)
+    if code == etree.ErrorTypes.ERR_INVALID_ENCODING:
+        message = f"The XML is not in the encoding that it states: {said}. Name its encoding, such as windows-1252."
+        return FeedError("ENCODING_INVALID", message, error.lineno)
+    if code == etree.ErrorTypes.ERR_UNSUPPORTED_ENCODING:
+        return FeedError("ENCODING_UNKNOWN", f"The XML's encoding cannot be read: {said}. Send UTF-8.", error.lineno)
+    return FeedError("XML_MALFORMED", f"The XML is broken: {said}. Correct the feed.", error.lineno)
 
 
 def _refuse_declarations(root: etree._Element) -> None:

@@ -7,9 +7,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 
-def answer_with_etag(request: Request, model: BaseModel) -> Response:
-    """The model as JSON with its ETag, or 304 where If-None-Match names it."""
-    body = model.model_dump_json().encode()
+def answer_with_etag(request: Request, answer: BaseModel | bytes) -> Response:
+    """JSON with its ETag, or 304 where If-None-Match names it."""
+    body = answer if isinstance(answer, bytes) else answer.model_dump_json().encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     # no-cache: keep it, but ask before using it.
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
