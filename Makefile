@@ -26,7 +26,7 @@ bench: venv ## measure the bars beside their floors and peers; BARS=ING1,ING2 on
 	@exec $(PYTHON) tests/benchmarks/run.py $(if $(BARS),--bars $(BARS)) $(ARGS)
 
 faults: venv ## break things on purpose: killed processes, lost messages, full and cut-off servers
-	@exec $(PYTHON) -m pytest tests/faults -n0 -v $(ARGS)
+	@exec $(PYTHON) -m pytest tests/faults --confcutdir=tests/faults -n0 -v -s --durations=0 --durations-min=5 $(ARGS)
 
 fmt: venv ## format the code, and mend what can be mended
 	@.venv/bin/ruff check --fix-only --quiet . && .venv/bin/ruff format .

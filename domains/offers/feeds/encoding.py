@@ -52,12 +52,16 @@ def _known(given: str) -> str:
     return "utf-8" if name == "utf-8-sig" else name
 
 
+class RecordTooLong(Exception):
+    """The lines of one row are together longer than one line may be."""
+
+
 class Lines:
     """The lines of a text, ends included, for the csv module. Iterating goes on where the last iteration stopped.
 
     Bytes that are not in the encoding become lone surrogates, which no field accepts: only the rows that have them
-    are lost. A line longer than MAX_LINE_CHARACTERS is cut and noted in `was_cut`, which the reader resets. So does
-    it with `record_characters`, the length of the lines of a row; raises FeedError where that grows beyond reason.
+    are lost. A line longer than MAX_LINE_CHARACTERS is left out and noted in `was_cut`, which the reader resets. So
+    does it with `record_characters`, the length of the lines of a row; raises RecordTooLong where that is more.
     """
 
     def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
@@ -74,12 +78,16 @@ class Lines:
             while line := readline(MAX_LINE_CHARACTERS):
                 self.number += 1
                 self.record_characters += len(line)
-                if self.record_characters > MAX_LINE_CHARACTERS:
-                    raise unclosed_quote(self.number)
                 if len(line) == MAX_LINE_CHARACTERS and not line.endswith(_LINE_ENDS):
                     self.was_cut = True
-                    while (rest := readline(MAX_LINE_CHARACTERS)) and not rest.endswith(_LINE_ENDS):
+                    self.record_characters = 0
+                    while not line.endswith(_LINE_ENDS) and (line := readline(MAX_LINE_CHARACTERS)):
                         pass
+                    # An empty line cannot open a quote.
+                    yield "\n"
+                    continue
+                if self.record_characters > MAX_LINE_CHARACTERS:
+                    raise RecordTooLong
                 yield line
         except UnicodeError as error:
             raise _wrong_encoding(self.encoding, self.number + 1) from error
@@ -129,11 +137,6 @@ class _Recoded(io.RawIOBase):
         except UnicodeDecodeError as error:
             self._is_wrong = True
             return error.object[: error.start].decode(self._encoding)
-
-
-def unclosed_quote(line: int) -> FeedError:
-    message = "A quote opens in this row and is not closed. Double the quotes inside of quoted cells."
-    return FeedError("QUOTE_NOT_CLOSED", message, line)
 
 
 def _wrong_encoding(encoding: str, line: int) -> FeedError:

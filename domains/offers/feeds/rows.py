@@ -28,8 +28,7 @@ def unreadable(line: int, code: str, message: str, value: str = "") -> Row:
 
 
 def too_large(line: int) -> Row:
-    message = f"A field has over {MAX_FIELD_CHARACTERS} characters. Shorten it."
-    return unreadable(line, "FIELD_TOO_LARGE", message)
+    return unreadable(line, "FIELD_TOO_LARGE", f"The row has over {MAX_RECORD_BYTES // 1024**2} MiB. Shorten it.")
 
 
 class RecordGuard:

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from domains.offers.feeds.encoding import Lines, unclosed_quote
+from domains.offers.feeds.encoding import MAX_LINE_CHARACTERS, Lines, RecordTooLong
 from domains.offers.feeds.errors import FeedError
-from domains.offers.feeds.rows import MAX_FIELD_CHARACTERS, Row, too_large, unreadable
+from domains.offers.feeds.rows import Row, too_large, unreadable
 
 MAX_COLUMNS: Final = 2000
 _DELIMITERS: Final = ("\t", ",", ";", "|")
-_TOO_LARGE: Final = "field larger than field limit"
 
-# The limit is the process's; the module's own, 131,072, is less than real product descriptions have.
-csv.field_size_limit(MAX_FIELD_CHARACTERS)
+# The limit is the process's; the module's own, 131,072, is less than real product descriptions have. A cell that is
+# too large is refused later, when the row's id is known.
+csv.field_size_limit(MAX_LINE_CHARACTERS)
 
 
 class Table:
@@ -30,7 +30,7 @@ class Table:
         self._reader = csv.reader(chain([header], lines), delimiter=self.delimiter, strict=True)
         try:
             names = next(self._reader)
-        except (csv.Error, StopIteration) as error:
+        except (csv.Error, StopIteration, RecordTooLong) as error:
             raise FeedError("HEADER_INVALID", "The first line cannot be read as a header. Correct it.", 1) from error
         if len(names) > MAX_COLUMNS or any(not name.isprintable() for name in names):
             raise FeedError("HEADER_INVALID", "The first line is no header of a table. Check what the file is.", 1)
@@ -53,10 +53,10 @@ class Table:
             except StopIteration:
                 return
             except csv.Error as error:
-                row = self._bad_row(line, str(error))
-                if row is not None:
-                    yield row
+                yield self._bad_row(line, str(error))
                 continue
+            except RecordTooLong as error:
+                raise _unclosed_quote(line) from error
             if lines.was_cut:
                 lines.was_cut = False
                 yield too_large(line)
@@ -70,15 +70,18 @@ class Table:
                     self.delimiter.join(cells),
                 )
 
-    def _bad_row(self, line: int, message: str) -> Row | None:
+    def _bad_row(self, line: int, message: str) -> Row:
         self._lines.was_cut = False
-        if message.startswith(_TOO_LARGE) and self._lines.number == line:
-            return too_large(line)
-        if message.startswith(_TOO_LARGE) or "unexpected end of data" in message:
-            raise unclosed_quote(line)
+        if "unexpected end of data" in message:
+            raise _unclosed_quote(line)
         return unreadable(
             line, "QUOTES_INVALID", f"The row's quotes are wrong ({message}). Double quotes inside of quoted cells."
         )
+
+
+def _unclosed_quote(line: int) -> FeedError:
+    message = "A quote opens in this row and is not closed. Double the quotes inside of quoted cells."
+    return FeedError("QUOTE_NOT_CLOSED", message, line)
 
 
 def _first_line(lines: Lines) -> str:

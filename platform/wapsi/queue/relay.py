@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -76,11 +76,17 @@ async def relay_for_ever(db: Database, broker: Broker, *, listen: bool) -> None:
     `listen=False` looks more often instead: a transaction pooler forwards no notices.
     """
     faulty = False
+
+    def passed() -> None:
+        nonlocal faulty
+        if faulty:
+            log.info("relay_resumed")
+        faulty = False
+
     while True:
         try:
             async with job_notices(db) if listen else contextlib.nullcontext(Notices()) as notices:
-                await _relay(db, broker, notices, IDLE_LISTENING_S if listen else IDLE_S, was_faulty=faulty)
-                faulty = False
+                await _relay(db, broker, notices, IDLE_LISTENING_S if listen else IDLE_S, passed)
         except (Unavailable, RedisError, BrokerConnectionError, OSError, asyncpg.InterfaceError, DBAPIError) as error:
             if not faulty:
                 log.warning("relay_waits", cause=repr(error.__cause__ or error))
@@ -88,12 +94,10 @@ async def relay_for_ever(db: Database, broker: Broker, *, listen: bool) -> None:
             await asyncio.sleep(FAULT_PAUSE_S)
 
 
-async def _relay(db: Database, broker: Broker, notices: Notices, idle_s: float, *, was_faulty: bool) -> None:
+async def _relay(db: Database, broker: Broker, notices: Notices, idle_s: float, passed: Callable[[], None]) -> None:
     """Until the notices are lost. Raises what is at fault."""
     while not notices.lost:
         sent = await relay_due(db, broker)
-        if was_faulty:
-            log.info("relay_resumed")
-            was_faulty = False
+        passed()
         if sent < BATCH:
             await notices.wait(idle_s)

@@ -41,7 +41,7 @@ async def serve(settings: Settings, telemetry: Telemetry, *, rest: bool, grpc: b
     runtime = make_runtime(settings, telemetry, role="serve")
     async with checked(runtime), contextlib.AsyncExitStack() as running:
         if grpc:
-            await running.enter_async_context(_serving_grpc(runtime))
+            await running.enter_async_context(_serving_grpc(runtime, stop))
         if rest:
             await running.enter_async_context(_serving_rest(runtime, telemetry, stop))
         calm_collector()
@@ -49,17 +49,25 @@ async def serve(settings: Settings, telemetry: Telemetry, *, rest: bool, grpc: b
 
 
 @contextlib.asynccontextmanager
-async def _serving_grpc(runtime: Runtime) -> AsyncIterator[None]:
+async def _serving_grpc(runtime: Runtime, stop: asyncio.Event) -> AsyncIterator[None]:
     server = make_rpc_server(runtime)
     try:
         await server.start()
     except RuntimeError as error:
         settings = runtime.settings
         raise _cannot_listen(settings.grpc_host, settings.grpc_port, "WAPSI_GRPC_PORT") from error
+
+    async def stop_with_the_process() -> None:
+        # Beside the REST server and not after it: requests may take the whole grace, and so may calls.
+        await stop.wait()
+        await server.stop()
+
+    stopping = asyncio.ensure_future(stop_with_the_process())
     try:
         yield
     finally:
-        await server.stop()
+        stop.set()
+        await stopping
 
 
 @contextlib.asynccontextmanager

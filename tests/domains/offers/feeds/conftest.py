@@ -1,12 +1,15 @@
 """Reading feeds out of bytes, and the real ones where they lie beside the repository."""
 
+import csv
 import io
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -36,6 +39,7 @@ class Reading:
 
 
 Read = Callable[..., Reading]
+Make = Callable[[str, Sequence[Mapping[str, str]]], str]
 
 
 @pytest.fixture
@@ -59,6 +63,54 @@ def read() -> Read:
         return Reading(feed.format, feed.encoding, feed.compression, items, error)
 
     return run
+
+
+KINDS = ("csv", "google_tsv", "awin", "shopify", "jsonl", "json", "rss", "atom", "yml", "pipes")
+AWIN = {"id": "merchant_product_id", "title": "product_name", "link": "merchant_deep_link", "price": "search_price"}
+SHOPIFY = {"id": "Variant SKU", "title": "Title", "link": "Handle", "price": "Variant Price"}
+SHOPIFY |= {"description": "Body (HTML)", "brand": "Vendor"}
+YML = {"title": "name", "link": "url", "brand": "vendor"}
+
+
+def make_feed(kind: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """A feed of a kind (KINDS) of rows with the keys of the first; `id`, `title`, `link` and `price` are needed."""
+    if kind == "jsonl":
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if kind == "json":
+        return json.dumps(rows, ensure_ascii=False, indent=1)
+    if kind in ("rss", "atom"):
+        tag = "item" if kind == "rss" else "entry"
+        items = "".join(f"<{tag}>{_elements(row)}</{tag}>\n" for row in rows)
+        if kind == "rss":
+            return f"<rss><channel>\n{items}</channel></rss>"
+        return f'<feed xmlns="http://www.w3.org/2005/Atom">\n{items}</feed>'
+    if kind == "yml":
+        offers = [
+            f'<offer id="{escape(row["id"])}">{_elements({YML.get(name, name): row[name] for name in row})}</offer>\n'
+            for row in rows
+        ]
+        return f"<yml_catalog><shop><offers>\n{''.join(offers)}</offers></shop></yml_catalog>"
+    names = {"awin": AWIN, "shopify": SHOPIFY}.get(kind, {})
+    delimiter = {"google_tsv": "\t", "pipes": "|"}.get(kind, ",")
+    target = io.StringIO()
+    writer = csv.writer(target, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(names.get(name, name) for name in rows[0])
+    writer.writerows(row.values() for row in rows)
+    return target.getvalue()
+
+
+def _elements(row: Mapping[str, str]) -> str:
+    return "".join(f"<{name}>{escape(text)}</{name}>" for name, text in row.items())
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def make() -> Make:
+    return make_feed
 
 
 @pytest.fixture(scope="session")

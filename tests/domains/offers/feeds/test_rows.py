@@ -26,6 +26,8 @@ GOOD = "ok,Lamp,https://shop.example/ok,5\n"
         ('1,"Lamp" new,https://shop.example/1,5', "QUOTES_INVALID"),
         (f"1,{'x' * 1_000_001},https://shop.example/1,5", "FIELD_TOO_LARGE"),
         (f"1,{'x' * 10_000_000},https://shop.example/1,5", "FIELD_TOO_LARGE"),
+        (f'1,"{"x" * 10_000_000}",https://shop.example/1,5', "FIELD_TOO_LARGE"),
+        (f'1,"{"x" * 2_000_000}",https://shop.example/1,5', "FIELD_TOO_LARGE"),
         (f"1,Lamp,https://shop.example/{'x' * 5000},5", "FIELD_TOO_LARGE"),
     ],
     ids=lambda value: f"{value[:40]} ({len(value)})",
