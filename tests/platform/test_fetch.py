@@ -166,6 +166,8 @@ async def test_proxies_of_the_environment_are_not_used(serve: Any, monkeypatch: 
 
 async def test_a_url_stays_out_of_the_logs(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     server = await serve(answer(status="500 No"))
+    for library in ("httpx2", "httpcore2"):
+        caplog.set_level(logging.DEBUG, logger=library)  # quiet once a process has configured its logs
     with caplog.at_level(logging.DEBUG):
         reason, _ = await refusal(make_fetcher(), server.url(f"/apikey/{SECRET}/feed?token={SECRET}"))
     assert reason == "FETCH_STATUS_REFUSED"
