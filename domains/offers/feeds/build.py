@@ -99,7 +99,7 @@ class ItemBuilder:
     def _fill(self, plan: Plan, found: Any, parts: list[bytes], offer: Offer, issues: Issues) -> None:
         for key, find, target, step, known in plan.steps:
             value = None if key is None else found[key]
-            if not value and find is not None:
+            if find is not None and (not value or isinstance(value, (list, dict))):
                 value = find(found)
             if type(value) is not str:
                 if value is not None and (value := self._texts(key, value)):
@@ -145,7 +145,7 @@ class ItemBuilder:
         written: dict[str, str | int] = {}
         for key, find, target in plan.prices:
             value = None if key is None else found[key]
-            if not value and find is not None:
+            if find is not None and (not value or isinstance(value, (list, dict))):
                 value = find(found)
             if type(value) is not int:
                 if type(value) is not str:

@@ -24,7 +24,6 @@ MAX_LINE_BYTES: Final = 4 * 1024**2
 # Where nothing but errors comes at first, the file is something else.
 _MAX_BAD_FIRST_ROWS: Final = 10
 MAX_DEPTH: Final = 50
-_MAX_EXACT_LENGTH: Final = 15
 _DECODER: Final = json.JSONDecoder(parse_float=NumberText, parse_int=NumberText, parse_constant=NumberText)
 _NUMBER_OF_KEY: Final = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
@@ -73,18 +72,13 @@ class JSONLines:
             yield number, decoded
 
     def digits(self, key: str, number: float) -> NumberText | None:
-        """Of a number in the row that came last; None where they are not certain.
-
-        The key may stand in an inner object too, before an equal number. Equal floats of up to 15 digits are equal.
-        """
+        """Of a number in the row that came last. None where its key is not in the line as it is, or again elsewhere."""
         line, quoted = self._line, b'"%b"' % key.encode()
         position = line.find(quoted)
-        match = _NUMBER_OF_KEY.match(line, position + len(quoted)) if position >= 0 else None
-        if match is None or float(match[1]) != number:
+        if position < 0 or line.find(quoted, position + 1) >= 0:
             return None
-        if match.end() - match.start(1) > _MAX_EXACT_LENGTH and line.find(quoted, position + 1) >= 0:
-            return None
-        return NumberText(match[1].decode())
+        match = _NUMBER_OF_KEY.match(line, position + len(quoted))
+        return NumberText(match[1].decode()) if match is not None and float(match[1]) == number else None
 
     def exact(self) -> dict[str, Any] | pb.Issue:
         """The row that came last, with the digits of all its numbers."""

@@ -13,7 +13,7 @@ FORMATS: Final = ("google_xml", "google_tsv", "google_csv", "awin_csv", "yml", "
 MAX_EXPANDED_BYTES: Final = 2 * 1024**3
 MAX_EXPANSION_RATIO: Final = 150
 # Raise it when a file is read otherwise than before.
-_READER_VERSION: Final = 1
+_READER_VERSION: Final = 2
 _TEXT_OPTIONS: Final = ("encoding", "format", "delimiter", "default_availability", "link_base")
 
 

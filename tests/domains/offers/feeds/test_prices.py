@@ -142,10 +142,14 @@ def test_a_number_of_json_is_read_by_its_digits(number: str, member: str) -> Non
             assert (item.offer.price.amount_minor, item.offer.price.currency) == (expected.amount_minor, "PKR")
 
 
-@pytest.mark.parametrize(("inner", "outer"), [("9007199254740993.5", "9007199254740993.07"), ("5.50", "5.5")])
-def test_the_same_key_before_an_equal_float_changes_nothing(inner: str, outer: str) -> None:
-    item = one_item(f'{{"x": {{"price": {inner}}}, "price": {outer}}}', "jsonl")
-    assert item.offer.price.amount_minor == int(Decimal(outer) * 100)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("9007199254740993.5", "9007199254740993.07"), ("5.50", "5.5"), ("0.1", "0.1000000000000000055")],
+)
+@pytest.mark.parametrize("text", ['{{"x": {{"id": {}}}, "id": {}}}', '{{"id": {}, "id": {}}}'])
+def test_the_same_key_before_an_equal_float_is_not_taken_for_it(text: str, first: str, second: str) -> None:
+    assert float(first) == float(second)
+    assert one_item(text.format(first, second), "jsonl").offer.offer_id == second
 
 
 @given(st.decimals(min_value="0.01", max_value=10**12, places=2))

@@ -1,7 +1,9 @@
 """Real feeds against what was counted in them. Skipped where they are not at hand."""
 
+import gzip
 import io
 import tarfile
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -164,3 +166,53 @@ def test_every_snapshot_of_a_feeds_history_is_read(shared_data: Path) -> None:
             assert items, member.name
             assert not any(issue.severity == 2 for item in items for issue in item.issues), member.name
     assert snapshots == 16
+
+
+REAL = [
+    ("feeds/google_rss_opispot_486.xml.zst", "google_xml", {}),
+    ("feeds/google_tsv_lakeerie.tsv.zst", "google_tsv", {}),
+    ("feeds/awin_csv_bilali.csv.zst", "google_csv", {}),
+    ("feeds/yml_karsaman_77.xml.zst", "yml", {}),
+    ("feeds/shopify_bilali.csv.zst", "shopify_csv", {"link_base": "https://shop.example"}),
+    ("feeds/thai_onestockhome.jsonl.zst", "jsonl", {"column_mapping": parse_column_mapping(THAI)}),
+    ("feeds/bestbuy_phones_3291.json.zst", "json", {"column_mapping": {"offer_id": "image|after_last:/"}}),
+    ("feeds/walmart_2554_pipe.csv.zst", "csv", {"column_mapping": {"link": "id"}}),
+    ("bad_input/csv_emirates_gifts_ar.csv.zst", "csv", {"column_mapping": {"link": "URL"}}),
+]
+
+
+@pytest.mark.parametrize(("name", "feed_format", "options"), REAL, ids=[name for name, _, _ in REAL])
+def test_a_real_feed_is_the_same_however_it_is_packed_and_encoded(
+    shared_data: Path, name: str, feed_format: str, options: dict[str, Any]
+) -> None:
+    plain = zstandard.ZstdDecompressor().decompressobj().decompress((shared_data / name).read_bytes())
+    text = plain.decode("utf-8-sig")
+    in_zip = io.BytesIO()
+    with zipfile.ZipFile(in_zip, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("feed", plain)
+    settings = FeedOptions("USD", NOW, **options)
+
+    def items(data: bytes) -> list[bytes]:
+        with open_feed(io.BytesIO(data), options=settings) as feed:
+            assert feed.format == feed_format
+            return [item.SerializeToString(deterministic=True) for item in feed.items()]
+
+    expected = items(plain)
+    assert len(expected) > 40
+    declared = text.replace('encoding="UTF-8"', 'encoding="UTF-16"', 1)
+    for data in (gzip.compress(plain), in_zip.getvalue(), zstandard.compress(plain), declared.encode("utf-16")):
+        assert items(data) == expected
+
+
+def test_a_real_arabic_feed_in_the_encoding_of_windows(shared_data: Path) -> None:
+    path = shared_data / "bad_input/csv_emirates_gifts_ar.csv.zst"
+    plain = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes()).decode()
+    in_windows = plain.encode("cp1256", "replace")
+
+    def items(data: bytes, encoding: str | None) -> list[bytes]:
+        settings = FeedOptions("AED", NOW, column_mapping={"link": "URL"}, encoding=encoding)
+        with open_feed(io.BytesIO(data), options=settings) as feed:
+            return [item.SerializeToString(deterministic=True) for item in feed.items()]
+
+    assert items(in_windows, "windows-1256") == items(in_windows.decode("cp1256").encode(), None)
+    assert len(items(in_windows, "windows-1256")) == 263

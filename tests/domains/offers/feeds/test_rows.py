@@ -122,6 +122,20 @@ def test_a_mapping_takes_the_first_source_that_is_not_empty(read: Read) -> None:
     assert [offer.title for offer in read(lines, maps=["title=a,b,c"]).offers] == ["C", "A"]
 
 
+@pytest.mark.parametrize(
+    "empty", ['""', "null", "[]", "{}", "[[]]", "[null]", '[""]', '{"a": null}', '{"a": [1]}', "[{}]"]
+)
+def test_what_has_no_text_in_it_is_empty(read: Read, empty: str) -> None:
+    line = f'{{"title": {empty}, "name": "N", "product_types": {empty}, "product_type": "T", "price": {empty}, "p": 5}}'
+    offer = read(line, maps=["title=title,name", "price=price,p"]).offers[0]
+    assert (offer.title, list(offer.product_types), offer.price.amount_minor) == ("N", ["T"], 500)
+
+
+@pytest.mark.parametrize(("value", "text"), [("0", "0"), ("false", "false"), ("0.0", "0.0"), ('["", "x"]', "x")])
+def test_what_has_a_text_is_not_empty(read: Read, value: str, text: str) -> None:
+    assert read(f'{{"size": {value}, "x": "y"}}', maps=["size=size,x"]).offers[0].size == text
+
+
 def test_a_mapping_goes_down_into_json(read: Read) -> None:
     line = '{"v": [{"p": {"now": 5}}], "dot.ted": "D", "c": ["x", "y"]}'
     maps = ["price=v.0.p.now", "title=dot.ted", "product_types=c", "brand=v.9.p", "mpn=v.0"]
