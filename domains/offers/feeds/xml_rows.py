@@ -1,6 +1,7 @@
 """Google Merchant XML (RSS and Atom) and YML, read element by element.
 
-Nothing outside the file is ever loaded, no entity is resolved, and a document that declares any is refused.
+Nothing outside the file is ever loaded, and a document that declares entities is refused. Those that it uses without
+declaring them, below a DOCTYPE that names a file, are HTML's.
 """
 
 import html

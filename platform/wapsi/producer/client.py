@@ -21,7 +21,7 @@ from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.rpc.offers.v1 import offer_sync_pb2_grpc as pb_grpc
 from wapsi.threads import OneThread
 
-BATCH_ITEMS = 1000
+BATCH_ITEMS = 2000
 # A batch stays well below gRPC's limit of 4 MiB a message.
 BATCH_BYTES = 2 * 1024 * 1024
 MAX_PAGE = 1000
