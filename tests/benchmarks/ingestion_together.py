@@ -19,7 +19,7 @@ from tests.benchmarks.registry import Row, at_least, bar
 from tests.benchmarks.syncing import ProducerProcess, Timing, timed_push
 
 MERCHANTS = 5
-# A worker a core of the machine that the bars came from: more do not help there.
+# REST apart from gRPC: what producers push must not wait in the same process as what shoppers read.
 ROLES = ("serve --rest", "serve --grpc", "worker", "scheduler")
 P99_LIMIT = 3.0
 _FIRST_IDLE_S = 8.0
