@@ -1,7 +1,7 @@
 """Chunks carry an index of their items, publications keep what they replaced, and enqueued jobs are announced.
 
 The columns of a chunk's index have defaults, so that the previous release can go on writing chunks while this one
-starts; a sync with such chunks fails with SYNC_INCOMPLETE and is pushed again.
+starts; a sync with such chunks fails (PROCESSING_FAILED) and is pushed again.
 
 Rows that are written 50,000 at a time lose their foreign keys, which cost a quarter of a first load: the application
 may delete neither merchants nor offers (docs/decisions/0008).
