@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     database_read_url: str | None = Field(None, description="A replica for reads; default: database_url.")
     database_migration_url: str | None = Field(None, description="As the schema's owner; default: database_url.")
     database_pool_size: int = Field(10, ge=1, le=200, description="Connections one process holds, a pool.")
+    database_reads_pool_size: int = Field(
+        4, ge=1, le=200, description="Connections that a serving process holds beside them for the catalogue's reads."
+    )
     database_pool_timeout_s: int = Field(5, ge=1)
     database_processes: int = Field(
         6,

@@ -1,5 +1,6 @@
 from wapsi.db.base import Base, metadata
 from wapsi.db.engine import Database
+from wapsi.db.reads import Reads
 from wapsi.db.sessions import ReadSession, WriteSession
 
-__all__ = ["Base", "Database", "ReadSession", "WriteSession", "metadata"]
+__all__ = ["Base", "Database", "ReadSession", "Reads", "WriteSession", "metadata"]

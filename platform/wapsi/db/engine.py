@@ -7,8 +7,6 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -17,37 +15,15 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from wapsi.config import Settings
+from wapsi.db.errors import DatabaseUnreachable, operational_errors_in_words
+from wapsi.db.reads import Reads
 from wapsi.db.sessions import ReadSession, WriteSession
-from wapsi.errors import Invalid, Unavailable
 
 POOL_RECYCLE_S = 1800
 
 
-# SQLSTATE classes and codes that are faults of the database and not of the statement: no connection, no resources,
-# an operator's shutdown, an idle transaction ended; a statement or a lock that took too long; a deadlock or a
-# serialization failure, of which one transaction must begin anew.
-_OPERATIONAL_STATES = ("08", "53", "57P", "25P03", "57014", "55P03", "40P01", "40001")
-
-
-class DatabaseUnreachable(ConnectionError):
-    """No connection could be made: nobody answers, or the server refuses us."""
-
-
-_CHARACTER_NOT_IN_REPERTOIRE = "22021"
-
-
-class TextInvalid(Invalid):
-    """The one fault of a value that every text can have, wherever it comes in."""
-
-    reason = "TEXT_INVALID"
-
-
 class PoolBudgetExceeded(Exception):
     """The pools of all processes could together ask for more connections than the server has."""
-
-
-class DatabaseUnavailable(Unavailable):
-    reason = "DATABASE_UNAVAILABLE"
 
 
 class Database:
@@ -58,6 +34,7 @@ class Database:
         self.engine = self._make_engine(settings.database_url, role)
         read_url = settings.database_read_url
         self.read_engine = self.engine if read_url is None else self._make_engine(read_url, role)
+        self.reads = Reads(settings, role=role)
         self._write = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
         self._read = async_sessionmaker(
             self.read_engine.execution_options(postgresql_readonly=True),
@@ -97,12 +74,12 @@ class Database:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """Commits when the block ends, rolls back when it raises."""
-        async with _operational_errors_in_words(), self._write() as session, session.begin():
+        async with operational_errors_in_words(), self._write() as session, session.begin():
             yield WriteSession(session)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
-        async with _operational_errors_in_words(), self._read() as session, session.begin():
+        async with operational_errors_in_words(), self._read() as session, session.begin():
             yield ReadSession(session)
 
     async def ping(self) -> None:
@@ -115,15 +92,19 @@ class Database:
         async with self.engine.connect() as connection:
             limit = await _usable_connections(connection)
         pools = len(self.engines)
-        wanted = self._settings.database_processes * self._settings.database_pool_size * pools
+        settings = self._settings
+        each = settings.database_pool_size * pools + settings.database_reads_pool_size
+        wanted = settings.database_processes * each
         if wanted > limit:
             raise PoolBudgetExceeded(
-                f"{self._settings.database_processes} processes (WAPSI_DATABASE_PROCESSES) with {pools} pool(s) of "
-                f"{self._settings.database_pool_size} (WAPSI_DATABASE_POOL_SIZE) may open {wanted} connections, but "
-                f"the server leaves {limit}. Lower one of them or raise the server's max_connections."
+                f"{settings.database_processes} processes (WAPSI_DATABASE_PROCESSES) with {pools} pool(s) of "
+                f"{settings.database_pool_size} (WAPSI_DATABASE_POOL_SIZE) and {settings.database_reads_pool_size} for "
+                f"reads (WAPSI_DATABASE_READS_POOL_SIZE) may open {wanted} connections, but the server leaves {limit}. "
+                "Lower one of them or raise the server's max_connections."
             )
 
     async def dispose(self) -> None:
+        await self.reads.close()
         for engine in self.engines:
             await engine.dispose()
 
@@ -147,37 +128,3 @@ def unreachable_in_words(engine: AsyncEngine) -> None:
             return dialect.connect(*arguments, **keywords)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, dialect.loaded_dbapi.Error) as error:
             raise DatabaseUnreachable(str(error) or "no answer in time") from error
-
-
-@contextlib.asynccontextmanager
-async def _operational_errors_in_words() -> AsyncIterator[None]:
-    """Faults of the database, not of the request, become one error that is a 503 and worth a retry."""
-    try:
-        yield
-    except (DatabaseUnreachable, PoolTimeout, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        if _state_of(error) == _CHARACTER_NOT_IN_REPERTOIRE:
-            raise TextInvalid("A text has a NUL character, which no text may have. Leave it out.") from None
-        if not _is_operational(error):
-            raise
-        raise DatabaseUnavailable("The database did not answer. Try again in a moment.") from error
-
-
-def _state_of(error: BaseException) -> str | None:
-    driver = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else error
-    return getattr(driver, "sqlstate", None)
-
-
-def _is_operational(error: Exception) -> bool:
-    """A statement that is wrong is not among them, nor a value that does not fit: those are our bugs, and a 500."""
-    if isinstance(error, (DatabaseUnreachable, PoolTimeout)):
-        return True
-    driver: BaseException | None = error
-    if isinstance(error, DBAPIError):
-        if error.connection_invalidated:
-            return True
-        driver = error.orig.__cause__ if error.orig is not None else None
-    if isinstance(driver, asyncpg.InvalidCachedStatementError):
-        return True  # planned before a migration; the next transaction plans it anew
-    if isinstance(driver, asyncpg.PostgresError):
-        return str(driver.sqlstate).startswith(_OPERATIONAL_STATES)
-    return isinstance(driver, asyncpg.InterfaceError) and not isinstance(driver, asyncpg.DataError)

@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from wapsi.config import Settings
 from wapsi.db import Database
-from wapsi.db.engine import DatabaseUnavailable, DatabaseUnreachable, PoolBudgetExceeded, TextInvalid
+from wapsi.db.engine import PoolBudgetExceeded
+from wapsi.db.errors import DatabaseUnavailable, DatabaseUnreachable, TextInvalid
 from wapsi.errors import Category
 from wapsi.migrations.grants import APP_ROLE
 from wapsi.migrations.run import ROLE_TIMEOUTS

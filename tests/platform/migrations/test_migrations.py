@@ -21,7 +21,7 @@ import wapsi.queue.models
 import wapsi.security.audit  # noqa: F401  # tables of the platform
 from wapsi.config import Settings
 from wapsi.db import metadata
-from wapsi.db.engine import DatabaseUnreachable
+from wapsi.db.errors import DatabaseUnreachable
 from wapsi.migrations import run as migrations
 from wapsi.migrations.grants import APP_ROLE
 
