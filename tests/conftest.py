@@ -33,7 +33,7 @@ from wapsi.queue.broker import make_broker
 from wapsi.queue.jobs import run_job
 from wapsi.roots import jobs
 from wapsi.roots.container import make_runtime
-from wapsi.roots.http_app import make_http_app
+from wapsi.roots.http_app import make_front, make_http_app
 from wapsi.runtime import Runtime
 from wapsi.security.signing import new_signing_key
 from wapsi.telemetry.setup import Telemetry
@@ -304,9 +304,9 @@ def app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
 
 
 @pytest.fixture
-async def api(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """The whole REST application, without a network."""
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+async def api(app: FastAPI, runtime: Runtime) -> AsyncIterator[httpx2.AsyncClient]:
+    """The whole REST application, without a network. Nothing polls for versions: each read asks for them."""
+    transport = httpx2.ASGITransport(app=make_front(app, runtime), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://wapsi.test") as client:
         yield client
     await app.state.queue_probe.aclose()

@@ -109,6 +109,8 @@ class MerchantRow(Base):
     tracking_days: Mapped[int] = mapped_column(server_default="3")
     validation_days: Mapped[int] = mapped_column(server_default="45")
     feed_settings: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    # Grows with each change that shoppers may see: of the merchant, its status, its rates, or what they make of prices.
+    revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
 

@@ -1,7 +1,7 @@
 """REST of the merchants domain: what anyone may read, and what operators may change."""
 
 from collections.abc import Collection
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -24,8 +24,9 @@ from domains.merchants.service import PUBLIC_STATUSES, MerchantNotFound, Merchan
 from wapsi.clock import now
 from wapsi.cursors import decode_cursor, encode_cursor
 from wapsi.db import ReadSession, WriteSession
+from wapsi.http.cache import CACHED
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
-from wapsi.http.etags import answer_with_etag
+from wapsi.http.etags import NOT_MODIFIED, answer_with_etag
 from wapsi.http.idempotency import IdempotencyDep, shown_once
 from wapsi.http.paging import CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
@@ -42,32 +43,44 @@ NamePrefix = Annotated[
 ]
 
 _LISTING = "merchants"
-_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "As named by If-None-Match."}}
 _REFUSED = problem_responses(401, 403, 422)
 
 
-@router.get("/v1/merchants", response_model=Page[MerchantOut], responses={**_NOT_MODIFIED, **problem_responses(422)})
+@router.get(
+    "/v1/merchants",
+    response_model=Page[MerchantOut],
+    responses={**NOT_MODIFIED, **problem_responses(422)},
+    openapi_extra=CACHED,
+)
 async def list_merchants(
     request: Request, session: ReadDep, limit: PageSize = 50, cursor: CursorParam = None, q: NamePrefix = None
 ) -> Response:
     """Merchants by slug; `q` finds those whose name begins so."""
     merchants, following = await _page(session, limit, cursor, q, PUBLIC_STATUSES)
     return answer_with_etag(
-        request, Page[MerchantOut](items=[MerchantOut.of(merchant) for merchant in merchants], next_cursor=following)
+        request,
+        Page[MerchantOut](items=[MerchantOut.of(merchant) for merchant in merchants], next_cursor=following),
+        public=True,
     )
 
 
 @router.get(
-    "/v1/merchants/{slug}", response_model=MerchantOut, responses={**_NOT_MODIFIED, **problem_responses(404, 422)}
+    "/v1/merchants/{slug}",
+    response_model=MerchantOut,
+    responses={**NOT_MODIFIED, **problem_responses(404, 422)},
+    openapi_extra=CACHED,
 )
 async def get_merchant(request: Request, session: ReadDep, slug: SlugPath) -> Response:
     return answer_with_etag(
-        request, MerchantOut.of(await service.get_merchant(session, slug, statuses=PUBLIC_STATUSES))
+        request, MerchantOut.of(await service.get_merchant(session, slug, statuses=PUBLIC_STATUSES)), public=True
     )
 
 
 @router.get(
-    "/v1/merchants/{slug}/rates", response_model=RatesOut, responses={**_NOT_MODIFIED, **problem_responses(404, 422)}
+    "/v1/merchants/{slug}/rates",
+    response_model=RatesOut,
+    responses={**NOT_MODIFIED, **problem_responses(404, 422)},
+    openapi_extra=CACHED,
 )
 async def get_rates(request: Request, session: ReadDep, slug: SlugPath) -> Response:
     """What customers earn now, and what has been announced."""
@@ -80,6 +93,7 @@ async def get_rates(request: Request, session: ReadDep, slug: SlugPath) -> Respo
             current=None if current is None else ScheduleOut.of(current),
             upcoming=[ScheduleOut.of(schedule) for schedule in upcoming],
         ),
+        public=True,
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from domains.offers.service import processing, retention, search
+from domains.offers.service import documents, processing, repricing, retention
 from domains.offers.service.publish import INDEX_DOCUMENTS, SEARCH_QUEUE
 from domains.offers.service.syncs import INGEST_QUEUE, PROCESS_SYNC, fail_sync
 from wapsi.clock import now
@@ -41,7 +41,18 @@ async def process_sync(job: Job) -> None:
 
 @job(INDEX_DOCUMENTS, queue=SEARCH_QUEUE, max_attempts=10, lease_s=15)
 async def index_documents(job: Job) -> None:
-    await search.index_documents(job, UUID(job.args["merchant_id"]), stated_us=job.args.get("stated_us"))
+    await documents.index_documents(job, UUID(job.args["merchant_id"]), stated_us=job.args.get("stated_us"))
+
+
+@job("offers.reprice", every_s=30)
+async def reprice(job: Job) -> None:
+    """What shoppers sort and search by follows sales and rates as they begin and end."""
+    await repricing.reprice(job)
+
+
+@job(repricing.REPRICE_MERCHANT, queue=SEARCH_QUEUE, max_attempts=10, lease_s=15)
+async def reprice_merchant(job: Job) -> None:
+    await repricing.reprice_merchant(job, UUID(job.args["merchant_id"]))
 
 
 @job("offers.expire_unseen", every_s=3600)

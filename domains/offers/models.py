@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -180,6 +181,8 @@ class CatalogueRow(Base):
     merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     indexed_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    # Of the merchant's rates: with which the net prices of all its listings are computed. 0 is that of no rates.
+    priced_version: Mapped[int | None]
     revertible_version: Mapped[int | None] = mapped_column(BigInteger)
     # The sync whose feed is all that is published, where that feed can be known again by its digest.
     feed_sync_id: Mapped[UUID | None]
@@ -217,13 +220,6 @@ class OfferRow(Base):
     __table_args__ = (
         UniqueConstraint("merchant_id", "offer_id"),
         Index("ix_offers_merchant_id_catalogue_version_id", "merchant_id", "catalogue_version", "id"),
-        Index(
-            "ix_offers_currency_price_minor_id",
-            "currency",
-            "price_minor",
-            "id",
-            postgresql_where=text("status = 'active'"),
-        ),
         Index("ix_offers_merchant_id_id", "merchant_id", "id", postgresql_where=text("status = 'active'")),
         CheckConstraint("status IN ('active', 'withdrawn')", name="status"),
     )
@@ -271,14 +267,61 @@ class OfferRow(Base):
     ends_at: Mapped[datetime | None]
 
 
-class OfferDocumentRow(Base):
-    """What full-text search reads. Beside the offer and not in it, so that a merge does not wait for a GIN index."""
+class OfferListingRow(Base):
+    """What shoppers filter, sort and search by: a row an active offer, written by the job that follows publications.
 
-    __tablename__ = "offer_documents"
-    __table_args__ = (Index("ix_offer_documents_document", "document", postgresql_using="gin"),)
+    Beside the offer and not in it, so that a merge does not wait for these indexes. `price_minor` is what is paid now,
+    `net_minor` that less the cashback of a customer of whom the merchant says nothing; both until `changes_at`.
+    `brand` and `category` are in lower case, a category's levels joined by ' > '. `quality` counts what speaks for the
+    offer (0 to 4). What `document` holds is said in service/documents.py.
+    """
+
+    __tablename__ = "offer_listings"
+    __table_args__ = (
+        Index("ix_offer_listings_document", "document", postgresql_using="gin"),
+        Index("ix_offer_listings_brand_id", "brand", "id", postgresql_where=text("brand <> ''")),
+        Index("ix_offer_listings_category_id", "category", "id", postgresql_where=text("category <> ''")),
+        Index("ix_offer_listings_currency_price_minor_id", "currency", "price_minor", "id"),
+        Index("ix_offer_listings_currency_net_minor_id", "currency", "net_minor", "id"),
+        Index("ix_offer_listings_merchant_id_currency_price_minor_id", "merchant_id", "currency", "price_minor", "id"),
+        Index("ix_offer_listings_merchant_id_currency_net_minor_id", "merchant_id", "currency", "net_minor", "id"),
+        Index(
+            "ix_offer_listings_availability_id",
+            "availability",
+            "id",
+            postgresql_where=text("availability <> 'in_stock'"),
+        ),
+        Index("ix_offer_listings_changes_at", "changes_at", postgresql_where=text("changes_at IS NOT NULL")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    merchant_id: Mapped[UUID]
+    currency: Mapped[str | None]
+    price_minor: Mapped[int | None] = mapped_column(BigInteger)
+    net_minor: Mapped[int | None] = mapped_column(BigInteger)
+    quality: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    brand: Mapped[EmptyText]
+    # Sorted by bytes: what lies below a level is a range.
+    category: Mapped[str] = mapped_column(Text(collation="C"), server_default="")
+    availability: Mapped[str]
+    changes_at: Mapped[datetime | None]
     document: Mapped[Any] = mapped_column(TSVECTOR)
+
+
+class FacetCountRow(Base):
+    """In how many listed offers of a merchant a brand, a category or a word of a title occurs."""
+
+    __tablename__ = "facet_counts"
+    __table_args__ = (
+        PrimaryKeyConstraint("merchant_id", "kind", "value"),
+        Index("ix_facet_counts_kind_value", "kind", "value", postgresql_ops={"value": "text_pattern_ops"}),
+        CheckConstraint("kind IN ('brand', 'category', 'word')", name="kind"),
+    )
+
+    merchant_id: Mapped[UUID]
+    kind: Mapped[str]
+    value: Mapped[str]
+    offers: Mapped[int]
 
 
 class OfferPriceRow(Base):

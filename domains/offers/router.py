@@ -1,11 +1,10 @@
-"""REST routes of the offers domain."""
+"""REST routes of syncs: uploads, their state and issues, and decisions about them."""
 
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
@@ -13,9 +12,8 @@ from pydantic import BaseModel, Field
 from domains.offers import schemas, service
 from domains.offers.service import upload
 from wapsi.clock import now
-from wapsi.cursors import decode_cursor, encode_cursor, id_in_cursor, number_in_cursor
-from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
-from wapsi.http.etags import answer_with_etag
+from wapsi.cursors import encode_cursor, id_in_cursor, number_in_cursor
+from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep, requires
 from wapsi.http.idempotency import IdempotencyDep, IdempotencyKeyMissing
 from wapsi.http.paging import CursorParam, Page, PageSize
 from wapsi.http.problems import problem_responses
@@ -25,88 +23,7 @@ from wapsi.security.principal import Principal
 
 router = APIRouter(prefix="/v1")
 
-Price = Annotated[int | None, Query(ge=0, le=10**15, description="Minor units of `currency`.")]
-Text = Annotated[str | None, Query(max_length=200)]
 _ISSUE_PAGE = 1000
-
-
-@router.get(
-    "/offers",
-    tags=["offers"],
-    response_model=Page[schemas.Offer],
-    dependencies=[PublicDep],
-    responses=problem_responses(404, 422),
-)
-async def list_offers(
-    request: Request,
-    session: ReadDep,
-    q: Annotated[str | None, Query(max_length=200, description="Words; the last one may be only begun.")] = None,
-    merchant: Text = None,
-    category: Text = None,
-    brand: Text = None,
-    currency: Annotated[str | None, Query(pattern="^[A-Z]{3}$")] = None,
-    price_min: Price = None,
-    price_max: Price = None,
-    availability: Annotated[
-        Literal["in_stock", "out_of_stock", "preorder", "backorder", "limited"] | None, Query()
-    ] = None,
-    sort: service.Sort = service.Sort.RELEVANCE,
-    limit: PageSize = 20,
-    cursor: CursorParam = None,
-) -> Response:
-    """Offers that can be bought now. `sort=relevance` without `q` lists the newest first."""
-    wanted = service.OfferFilter(
-        q=q,
-        merchant=merchant,
-        category=category,
-        brand=brand,
-        currency=currency,
-        price_min_minor=price_min,
-        price_max_minor=price_max,
-        availability=availability,
-    )
-    name = f"offers {sort} {wanted}"
-    listing = await service.list_offers(
-        session, wanted, sort=sort, after=decode_cursor(name, cursor, *service.key_kinds(wanted, sort)), limit=limit
-    )
-    next_cursor = encode_cursor(name, *listing.next_key) if listing.next_key else None
-    return answer_with_etag(request, _page_of_offers(listing.offers, next_cursor))
-
-
-_SHOWN = tuple(schemas.Offer.model_fields)
-
-
-def _page_of_offers(offers: Sequence[service.OfferView], next_cursor: str | None) -> bytes:
-    """A Page[schemas.Offer] as JSON. The most read page of all: our own rows need no validation, which took as long as
-    the query."""
-    items = [{name: getattr(offer, name) for name in _SHOWN} for offer in offers]
-    # default: the driver's ids are of a class of its own.
-    return orjson.dumps({"items": items, "next_cursor": next_cursor}, default=str, option=orjson.OPT_UTC_Z)
-
-
-@router.get(
-    "/offers/{id}",
-    tags=["offers"],
-    response_model=schemas.Offer,
-    dependencies=[PublicDep],
-    responses=problem_responses(404, 422),
-)
-async def show_offer(id: str, request: Request, session: ReadDep) -> Response:
-    offer = await service.show_offer(session, parse_id(id, "id"))
-    return answer_with_etag(request, schemas.Offer.model_validate(offer))
-
-
-@router.get(
-    "/offers/{id}/price-history",
-    tags=["offers"],
-    response_model=schemas.PriceHistory,
-    dependencies=[PublicDep],
-    responses=problem_responses(404, 422),
-)
-async def price_history(id: str, request: Request, session: ReadDep) -> Response:
-    prices = await service.price_history(session, parse_id(id, "id"))
-    history = schemas.PriceHistory(prices=[schemas.PricePoint.model_validate(price) for price in prices])
-    return answer_with_etag(request, history)
 
 
 class UploadSettings(BaseModel):

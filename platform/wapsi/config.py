@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     database_reads_pool_size: int = Field(
         4, ge=1, le=200, description="Connections that a serving process holds beside them for the catalogue's reads."
     )
+    database_read_lag_limit_s: float = Field(5.0, gt=0, le=300, description="A replica further behind is not read.")
     database_pool_timeout_s: int = Field(5, ge=1)
     database_processes: int = Field(
         6,
@@ -50,6 +51,12 @@ class Settings(BaseSettings):
     http_port: int = Field(8000, ge=0, le=65535)
     http_body_limit_bytes: int = Field(1_048_576, ge=1024)
     feed_upload_limit_bytes: int = Field(1_073_741_824, ge=1024)
+    http_concurrency_limit: int = Field(
+        256, ge=1, description="Requests under way in a process; one more waits a moment, then gets a 503."
+    )
+    http_cache_limit_bytes: int = Field(
+        67_108_864, ge=0, description="Memory for cached answers of the catalogue, a process; 0: none are kept."
+    )
     cors_origins: Annotated[list[str], NoDecode] = Field([], description="Separated by commas, or * for all.")
     grpc_host: str = "127.0.0.1"
     grpc_port: int = Field(50051, ge=0, le=65535)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from wapsi.config import Settings
 from wapsi.db import Database
+from wapsi.db.versions import Versions
 from wapsi.security.principal import Authenticator
 from wapsi.security.signing import Keys
 
@@ -12,5 +13,6 @@ from wapsi.security.signing import Keys
 class Runtime:
     settings: Settings
     db: Database
+    versions: Versions
     keys: Keys
     authenticator: Authenticator

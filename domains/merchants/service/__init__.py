@@ -15,6 +15,7 @@ from domains.merchants.errors import (
     RatesNotLater,
 )
 from domains.merchants.models import PUBLIC_STATUSES, CustomerType, MerchantStatus, NetworkKind, RateKind
+from domains.merchants.service.directory import VERSION_SQL, Directory, ListedMerchant, directory, reward_minor
 from domains.merchants.service.merchants import (
     MerchantChanges,
     active_merchants,
@@ -23,6 +24,7 @@ from domains.merchants.service.merchants import (
     get_merchant_by_id,
     list_merchants,
     move_merchant,
+    note_change,
     update_merchant,
 )
 from domains.merchants.service.networks import (
@@ -32,7 +34,7 @@ from domains.merchants.service.networks import (
     postback_secrets,
     rotate_network_secret,
 )
-from domains.merchants.service.rates import current_and_upcoming, publish_rates, rates_at
+from domains.merchants.service.rates import current_and_upcoming, current_versions, publish_rates, rates_at
 from domains.merchants.service.refs import (
     MerchantRef,
     NetworkRef,
@@ -44,10 +46,13 @@ from domains.merchants.service.refs import (
 
 __all__ = [
     "PUBLIC_STATUSES",
+    "VERSION_SQL",
     "CurrencyUnknown",
     "CustomerType",
     "DeepLinkTemplateInvalid",
+    "Directory",
     "LandingHostInvalid",
+    "ListedMerchant",
     "MerchantArchived",
     "MerchantChanges",
     "MerchantExists",
@@ -71,15 +76,19 @@ __all__ = [
     "create_merchant",
     "create_network",
     "current_and_upcoming",
+    "current_versions",
+    "directory",
     "get_merchant",
     "get_merchant_by_id",
     "get_network",
     "list_merchants",
     "list_networks",
     "move_merchant",
+    "note_change",
     "postback_secrets",
     "publish_rates",
     "rates_at",
+    "reward_minor",
     "rotate_network_secret",
     "update_merchant",
 ]

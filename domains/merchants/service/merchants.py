@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from domains.merchants.errors import (
@@ -152,6 +152,7 @@ async def update_merchant(
             setattr(row, key, value)
         if row.status == MerchantStatus.ACTIVE:
             await _check_ready(session, row)
+        row.revision += 1
         row.updated_at = now()
         await session.flush()
         await audit.record(
@@ -175,6 +176,7 @@ async def move_merchant(
     if target is MerchantStatus.ACTIVE:
         await _check_ready(session, row)
     row.status = target
+    row.revision += 1
     row.updated_at = now()
     await session.flush()
     await audit.record(
@@ -186,6 +188,13 @@ async def move_merchant(
         after={"status": target},
     )
     return await get_merchant(session, slug)
+
+
+async def note_change(session: WriteSession, merchant_id: UUID) -> None:
+    """For caches: something that shoppers see of the merchant is another."""
+    await session.execute(
+        update(MerchantRow).where(MerchantRow.id == merchant_id).values(revision=MerchantRow.revision + 1)
+    )
 
 
 async def _check_ready(session: ReadSession, row: MerchantRow) -> None:

@@ -48,6 +48,16 @@ async def current_and_upcoming(
     return None, schedules
 
 
+async def current_versions(session: ReadSession, at: datetime) -> dict[UUID, int]:
+    """The version of the schedule valid at that moment, of each merchant that had one."""
+    rows = await session.execute(
+        select(RateScheduleRow.merchant_id, func.max(RateScheduleRow.version).label("version"))
+        .where(RateScheduleRow.valid_from <= at)
+        .group_by(RateScheduleRow.merchant_id)
+    )
+    return {row.merchant_id: row.version for row in rows}
+
+
 async def publish_rates(
     session: WriteSession, principal: Principal | None, slug: str, new: NewSchedule
 ) -> RateSchedule:
@@ -78,6 +88,7 @@ async def publish_rates(
     session.add(row)
     await session.flush()
     session.add_all([_rate_row(row.id, rate) for rate in new.rates])
+    merchant.revision += 1
     await session.flush()
     await audit.record(
         session,

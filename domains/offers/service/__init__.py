@@ -3,8 +3,7 @@
 from domains.offers.models import SyncMode
 from domains.offers.service.catalogue import (
     Listing,
-    OfferFilter,
-    Sort,
+    count_facets,
     get_offer,
     key_kinds,
     list_offers,
@@ -12,9 +11,12 @@ from domains.offers.service.catalogue import (
     show_offer,
 )
 from domains.offers.service.chunks import Chunk
+from domains.offers.service.documents import search_is_current
 from domains.offers.service.issues import list_issues
+from domains.offers.service.listing import OfferFilter, Sort
+from domains.offers.service.publish import VERSION_SQL
 from domains.offers.service.rollback import start_rollback
-from domains.offers.service.search import search_is_current
+from domains.offers.service.suggestions import suggest
 from domains.offers.service.syncs import (
     MAX_BATCH_ITEMS,
     NewSync,
@@ -31,16 +33,16 @@ from domains.offers.service.syncs import (
     start_sync,
     store_pushed,
 )
-from domains.offers.service.views import OfferRef, OfferView, PricePoint, SyncCounters, SyncIssueView, SyncView
+from domains.offers.service.views import OfferRef, PricePoint, SyncCounters, SyncIssueView, SyncView
 
 __all__ = [
     "MAX_BATCH_ITEMS",
+    "VERSION_SQL",
     "Chunk",
     "Listing",
     "NewSync",
     "OfferFilter",
     "OfferRef",
-    "OfferView",
     "PricePoint",
     "PushPosition",
     "Sort",
@@ -51,6 +53,7 @@ __all__ = [
     "allowed_merchant",
     "approve_sync",
     "cancel_sync",
+    "count_facets",
     "discard_sync",
     "finish_sync",
     "get_offer",
@@ -67,4 +70,5 @@ __all__ = [
     "start_rollback",
     "start_sync",
     "store_pushed",
+    "suggest",
 ]

@@ -19,6 +19,8 @@ from wapsi.queue import outbox
 
 INDEX_DOCUMENTS = "offers.index_documents"
 SEARCH_QUEUE = "search"
+# Grows with each publication, and again when search has followed it.
+VERSION_SQL = "SELECT coalesce(sum(version + indexed_version), 0) FROM catalogues"
 
 _OWN_COLUMNS = ("merchant_id", "catalogue_version")
 _TOMBSTONE_COLUMNS = (*_OWN_COLUMNS, "status", "availability", "offer_id", "source_time", "content_hash")

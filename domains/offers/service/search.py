@@ -1,113 +1,282 @@
-"""Full-text search: the documents that follow each publication, and the query words of shoppers."""
+"""Full-text search whose cost does not grow with the catalogue.
 
-import asyncio
-import re
-from datetime import datetime, timedelta
+A common word is in a million offers, and whoever searches for it looks at twenty. So the smallest sample is asked first
+(one good offer in 256, see service/documents.py), then the larger one, then all offers, until there is enough; and of
+what is found, so much is ranked and no more. Filters are lexemes like the words: the sample is chosen by all of them
+together. A word that is rare, or rare under these filters, is searched for among all offers, which are few then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
-import structlog
-from opentelemetry import metrics
-from sqlalchemy import text
+import asyncpg
 
-from domains.offers.service.plan import from_microseconds
-from domains.offers.service.syncs import PROCESS_SYNC
-from wapsi.clock import now
-from wapsi.db import ReadSession
-from wapsi.queue.jobs import Job
-from wapsi.queue.unfinished import unfinished
-
-log = structlog.get_logger(__name__)
-_lag = metrics.get_meter(__name__).create_histogram(
-    "wapsi.search.lag", unit="s", description="From a publication to the moment that search finds it."
+from domains.offers.service.queries import (
+    SearchQuery,
+    Term,
+    corrected_terms,
+    cut_terms,
+    filter_lexemes,
+    rank_tsquery,
+    terms_of,
+    tsquery,
+    whole,
 )
-_freshness = metrics.get_meter(__name__).create_histogram(
-    "wapsi.offers.freshness",
-    unit="s",
-    description="From the moment a merchant stated an offer to that search finds it.",
-)
+from domains.offers.service.spelling import corrections
+from wapsi.db import Reads
 
-# 'simple': titles are English, Urdu and Roman Urdu in one field, and no stemmer fits all three.
-CONFIGURATION = "simple"
-BATCH = 2000
-# Counted from the publication, so that jobs that had to wait for their turn do not wait again.
-GIVE_WAY = timedelta(seconds=10)
-GIVE_WAY_PAUSE_S = 0.2
-MAX_QUERY_WORDS = 8
-_WORD = re.compile(r"\w+")
-
-_INDEX_BATCH = text(
-    "WITH batch AS (SELECT * FROM offers WHERE merchant_id = :merchant_id AND catalogue_version <= :target"
-    " AND (catalogue_version, id) > (:version, :id) ORDER BY catalogue_version, id LIMIT :limit),"
-    " gone AS (DELETE FROM offer_documents USING batch"
-    " WHERE offer_documents.id = batch.id AND batch.status <> 'active'),"
-    " written AS (INSERT INTO offer_documents (id, document) SELECT id,"
-    " setweight(to_tsvector('simple', title), 'A') ||"
-    " setweight(to_tsvector('simple', brand || ' ' || mpn || ' ' || offer_id), 'B') ||"
-    " setweight(to_tsvector('simple', array_to_string(product_types, ' ') || ' ' || google_product_category"
-    " || ' ' || color || ' ' || size), 'C') ||"
-    " setweight(to_tsvector('simple', left(description, 1000)), 'D')"
-    " FROM batch WHERE status = 'active' ON CONFLICT (id) DO UPDATE SET document = excluded.document) "
-    "SELECT count(*) AS taken, (array_agg(catalogue_version ORDER BY catalogue_version DESC, id DESC))[1] AS version,"
-    " (array_agg(id ORDER BY catalogue_version DESC, id DESC))[1] AS id FROM batch"
-)
+# A sample that has so many answers will do.
+ENOUGH = 100
+# So many are ranked, and so many can be paged through.
+CANDIDATES = 500
+MAX_RESULTS = 500
+# So many are looked at where conditions that are no lexemes remain to be checked.
+EXAMINED = 3000
+# Of a sample that has so many, the next one has too many to go through.
+WIDE = 500
+# What so many offers of the smallest sample have is broad: see `among_all`.
+BROAD = 50
+LARGEST_TIER = 2
 
 
-async def index_documents(job: Job, merchant_id: UUID, *, stated_us: int | None) -> None:
-    """Brings search up to the merchant's published version, a batch a transaction.
+class SearchOrder(StrEnum):
+    """Those by price need a currency."""
 
-    `stated_us`: when the newest of what was published was stated, microseconds since 1970.
+    RELEVANCE = "relevance"
+    NEWEST = "newest"
+    PRICE_ASC = "price"
+    PRICE_DESC = "-price"
+    NET_PRICE = "net_price"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """`tier` and `key` are its place in the order, for cursors: opaque whole numbers."""
+
+    id: UUID
+    tier: int
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """`relaxed`: nothing has all the words; these have words that are spelled, or begin, like them."""
+
+    hits: list[SearchHit]
+    relaxed: bool
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a tier gave: `examined` offers have the lexemes, `matched` of them what else is asked for."""
+
+    rows: Sequence[asyncpg.Record]
+    examined: int
+    matched: int
+
+
+# A tier in a cursor that is not of the words as they were typed: these are added to it.
+_CORRECTED, _CUT, _WHOLE = 10, 20, 40
+
+
+async def search(
+    reads: Reads,
+    query: SearchQuery,
+    *,
+    order: SearchOrder = SearchOrder.RELEVANCE,
+    after: tuple[int, int, UUID] | None,
+    limit: int,
+) -> SearchResult:
+    """A page of at most `limit`, best first; `after` is the place of the last hit that was seen.
+
+    Of all pages together there are at most MAX_RESULTS. Raises DatabaseUnavailable.
     """
-    async with job.write() as session:
-        catalogue = (await session.execute(_CATALOGUE, {"id": merchant_id})).one()
-    # Where the last batch ended. No id is above the largest: begin behind the version that is indexed.
-    position = (catalogue.indexed_version, UUID(int=2**128 - 1))
-    done = False
-    while not done:
-        await _give_way(job, until=catalogue.published_at + GIVE_WAY)
-        async with job.write() as session:
-            parameters = {"merchant_id": merchant_id, "target": catalogue.version, "limit": BATCH}
-            row = (await session.execute(_INDEX_BATCH, {**parameters, "version": position[0], "id": position[1]})).one()
-            done = row.taken < BATCH
-            if row.taken:
-                position = (row.version, row.id)
-            if done:
-                lag_s = await session.scalar(
-                    text(
-                        "UPDATE catalogues SET indexed_at = now(),"
-                        " indexed_version = greatest(indexed_version, :version) WHERE merchant_id = :id"
-                        " RETURNING extract(epoch FROM now() - published_at)::float8"
-                    ),
-                    {"version": catalogue.version, "id": merchant_id},
-                )
-                _lag.record(lag_s)
-                if stated_us is not None:
-                    _freshness.record((now() - from_microseconds(stated_us)).total_seconds())
-                await job.complete(session)
-    log.info("search_indexed", merchant_id=str(merchant_id), version=catalogue.version)
+    terms = terms_of(query.words)
+    if not terms:
+        return SearchResult([], relaxed=False, more=False)
+    if after is not None:
+        return await _next_page(reads, query, terms, order, after, limit)
+    found, tier = await _first_page(reads, query, terms, order, limit)
+    if found.examined or await _known(reads, query, terms):
+        # The words are right; it is the rest that nothing fulfils.
+        return _result(found, tier, limit)
+    known = await corrections(reads, terms)
+    if known:
+        found, tier = await _first_page(reads, query, corrected_terms(terms, known), order, limit)
+        tier += _CORRECTED
+    if not found.examined:
+        found, tier = await _first_page(reads, query, cut_terms(terms), order, limit)
+        tier += _CUT
+    return _result(found, tier, limit)
 
 
-_CATALOGUE = text("SELECT version, indexed_version, published_at FROM catalogues WHERE merchant_id = :id")
+async def _next_page(
+    reads: Reads,
+    query: SearchQuery,
+    terms: Sequence[Term],
+    order: SearchOrder,
+    after: tuple[int, int, UUID],
+    limit: int,
+) -> SearchResult:
+    """From the sample, and with the words, of the page before."""
+    code = after[0]
+    if code < 0 or code % 10 > LARGEST_TIER or code >= 2 * _WHOLE:
+        return SearchResult([], relaxed=False, more=False)
+    relaxation = code % _WHOLE // 10 * 10
+    if relaxation == _CORRECTED:
+        terms = corrected_terms(terms, await corrections(reads, terms))
+    elif relaxation == _CUT:
+        terms = cut_terms(terms)
+    if code >= _WHOLE:
+        terms = whole(terms)
+    sql, arguments = statement(query, terms, order, tier=code % 10, after=after[1:], limit=limit + 1)
+    return _result(_found(await reads.fetch(sql, *arguments)), code, limit)
 
 
-async def _give_way(job: Job, *, until: datetime) -> None:
-    """Merges go first: what is merged is listed at once, and search may be a moment late."""
-    while now() < until:
-        async with job.runtime.db.read() as session:
-            if not await unfinished(session, PROCESS_SYNC):
-                return
-        await asyncio.sleep(GIVE_WAY_PAUSE_S)
+def _result(found: _Found, code: int, limit: int) -> SearchResult:
+    hits = [SearchHit(row["id"], code, row["key"]) for row in found.rows[:limit]]
+    return SearchResult(hits, relaxed=code % _WHOLE >= _CORRECTED and bool(hits), more=len(found.rows) > limit)
 
 
-def to_tsquery(words: str) -> str | None:
-    """A tsquery in which every word must occur, the last one perhaps only begun; None where there is no word."""
-    found = _WORD.findall(words.lower())[:MAX_QUERY_WORDS]
-    if not found:
+async def _first_page(
+    reads: Reads, query: SearchQuery, terms: Sequence[Term], order: SearchOrder, limit: int
+) -> tuple[_Found, int]:
+    """From the smallest sample that has enough; also its tier."""
+    code = LARGEST_TIER
+    for tier in range(LARGEST_TIER, -1, -1):
+        if tier == 0:
+            narrow = await among_all(reads, query, terms)
+            if narrow is None:
+                break
+            code = 0 if list(narrow) == list(terms) else _WHOLE
+            terms = narrow
+        else:
+            code = tier
+        sql, arguments = statement(query, terms, order, tier=tier, after=None, limit=limit + 1)
+        found = _found(await reads.fetch(sql, *arguments))
+        # Where conditions leave little of much, the next sample would be the whole of it.
+        if found.matched >= ENOUGH or found.examined >= WIDE:
+            break
+    return found, code
+
+
+async def _known(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> bool:
+    """Whether offers have all the words, though none has what else is asked for."""
+    if not filter_lexemes(query):
+        return False
+    for tier in range(LARGEST_TIER, -1, -1):
+        row = await reads.fetchrow(count_sql(1), 1, tsquery(terms, (), tier))
+        if row is not None and row[0]:
+            return True
+    return False
+
+
+async def among_all(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> Sequence[Term] | None:
+    """The terms to look for among all offers, of which the samples have few; None where that would cost too much.
+
+    An index finds what is rare quickly, whatever else is asked for. It would go through all of what many offers have:
+    so each part is counted in the smallest sample. A begun word that many begin with must be written out; and where
+    many offers have each part, but hardly any have all, those in the samples have to do.
+    """
+    filters = filter_lexemes(query)
+    if len(terms) + len(filters) < 2:
+        return terms
+    parts = [tsquery([term], (), LARGEST_TIER) for term in terms]
+    parts += [tsquery((), [lexeme], LARGEST_TIER) for lexeme in filters]
+    row = await reads.fetchrow(count_sql(len(parts)), BROAD, *parts)
+    broad = [] if row is None else [count >= BROAD for count in row]
+    if broad and all(broad):
         return None
-    *whole, last = found
-    return " & ".join([*(f"'{word}'" for word in whole), f"'{last}':*"])
+    begun = [term for term, is_broad in zip(terms, broad, strict=False) if term.begins and is_broad]
+    return [term if term not in begun else whole([term])[0] for term in terms]
 
 
-async def search_is_current(session: ReadSession) -> bool:
-    """Whether search has followed every publication."""
-    behind = await session.scalar(text("SELECT count(*) FROM catalogues WHERE indexed_version < version"))
-    return bool(behind == 0)
+def limited(rows: int | str) -> str:
+    """A LIMIT whose number the planner does not see.
+
+    Of a word of which it knows nothing it believes that every 200th offer has it. A few such offers, it concludes, are
+    found sooner by reading the table from its beginning than by the index, and reads it to the end.
+    """
+    return f"LIMIT (SELECT {rows}::int8)"
+
+
+def count_sql(queries: int) -> str:
+    """Counts the offers of each query, $2 and those that follow, up to the limit $1."""
+    found = f"SELECT 1 FROM offer_listings WHERE document @@ ${{}}::text::tsquery {limited('$1')}"  # noqa: S608
+    counts = (
+        f"(SELECT count(*) FROM ({found.format(number)}) found) AS count_{number}"  # noqa: S608
+        for number in range(2, queries + 2)
+    )
+    return f"SELECT {', '.join(counts)}"
+
+
+def _found(rows: Sequence[asyncpg.Record]) -> _Found:
+    """The counts come with every row, and alone where there is none."""
+    return _Found([row for row in rows if row["id"] is not None], rows[0]["examined"], rows[0]["matched"])
+
+
+# Column to sort by, whether descending.
+_ORDERS = {
+    SearchOrder.RELEVANCE: ("(ts_rank(document, $2::text::tsquery) * (4 + quality) * 250000)::int8", True),
+    SearchOrder.NEWEST: ("0::int8", True),
+    SearchOrder.PRICE_ASC: ("price_minor", False),
+    SearchOrder.PRICE_DESC: ("price_minor", True),
+    SearchOrder.NET_PRICE: ("net_minor", False),
+}
+
+
+def statement(
+    query: SearchQuery,
+    terms: Sequence[Term],
+    order: SearchOrder,
+    *,
+    tier: int,
+    after: Sequence[int | UUID] | None,
+    limit: int,
+) -> tuple[str, list[object]]:
+    """SQL and its arguments: rows of id, key, examined and matched, at least one."""
+    filters = filter_lexemes(query)
+    key, descending = _ORDERS[order]
+    arguments: list[object] = [tsquery(terms, filters, tier), rank_tsquery(terms)]
+    conditions = residual(query, arguments)
+    if order not in (SearchOrder.RELEVANCE, SearchOrder.NEWEST):
+        conditions.append(f"{key} IS NOT NULL")
+    position = ""
+    if after is not None:
+        arguments += after
+        sign = "<" if descending else ">"
+        position = f" WHERE (key, id) {sign} (${len(arguments) - 1}::int8, ${len(arguments)}::uuid)"
+    arguments.append(limit)
+    examined = EXAMINED if conditions else CANDIDATES
+    direction = " DESC" if descending else ""
+    sql = (
+        "WITH examined AS (SELECT id, document, quality, merchant_id, currency, price_minor, net_minor"  # noqa: S608
+        f" FROM offer_listings WHERE document @@ $1::text::tsquery {limited(examined)}),"
+        f" matched AS (SELECT id, {key} AS key FROM examined WHERE {' AND '.join(conditions) or 'true'}"
+        # Named, so that every statement has the same arguments.
+        f" AND $2::text IS NOT NULL LIMIT {CANDIDATES}),"
+        f" best AS (SELECT id, key FROM matched ORDER BY key{direction}, id{direction} LIMIT {MAX_RESULTS}),"
+        f" page AS (SELECT id, key FROM best{position} ORDER BY key{direction}, id{direction} LIMIT ${len(arguments)})"
+        " SELECT page.id, page.key, counts.examined, counts.matched FROM (SELECT (SELECT count(*) FROM examined)"
+        " AS examined, (SELECT count(*) FROM matched) AS matched) counts LEFT JOIN page ON true"
+        f" ORDER BY page.key{direction}, page.id{direction}"
+    )
+    return sql, arguments
+
+
+def residual(query: SearchQuery, arguments: list[object]) -> list[str]:
+    """The conditions that are no lexemes; appends their arguments."""
+    conditions = []
+    for value, condition in (
+        (list(query.excluded_merchant_ids) or None, "merchant_id <> ALL({}::uuid[])"),
+        (query.currency, "currency = {}::text"),
+        (query.price_min_minor, "price_minor >= {}::int8"),
+        (query.price_max_minor, "price_minor <= {}::int8"),
+    ):
+        if value is not None:
+            arguments.append(value)
+            conditions.append(condition.format(f"${len(arguments)}"))
+    return conditions

@@ -1,6 +1,5 @@
 """What leaves the offers domain: plain frozen values, never rows."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -75,47 +74,6 @@ class OfferRef:
     currency: str | None
     rate_category: str
     cashback_eligible: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OfferView:
-    """An offer as shoppers see it. `price_now_minor` is the sale price while the sale runs, else the price."""
-
-    id: UUID
-    offer_id: str
-    merchant: str
-    merchant_name: str
-    kind: str
-    title: str
-    description: str
-    link: str
-    image_link: str
-    additional_image_links: tuple[str, ...]
-    price_minor: int | None
-    sale_price_minor: int | None
-    price_now_minor: int | None
-    currency: str | None
-    availability: str
-    brand: str
-    category: str
-    product_types: tuple[str, ...]
-    gtins: tuple[str, ...]
-    mpn: str
-    item_group_id: str
-    condition: str
-    color: str
-    size: str
-    gender: str
-    age_group: str
-    adult: bool
-    rate_category: str
-    cashback_eligible: bool
-    custom_attributes: Mapping[str, str]
-    coupon_code: str
-    starts_at: datetime | None
-    ends_at: datetime | None
-    expires_at: datetime | None
-    last_seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

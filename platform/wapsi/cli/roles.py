@@ -10,7 +10,10 @@ from wapsi.cli.settings import errors, load_settings
 from wapsi.config import Settings
 from wapsi.heartbeat import is_fresh
 from wapsi.migrations import run as migrations
+from wapsi.roots.errors import CannotListen
 from wapsi.telemetry.logs import configure_logs
+from wapsi.telemetry.scrape import MetricsPortTaken, serve_metrics
+from wapsi.telemetry.settings import get_telemetry_settings
 from wapsi.telemetry.setup import Telemetry
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -19,8 +22,12 @@ app = typer.Typer(pretty_exceptions_enable=False)
 def _start(role: str) -> tuple[Settings, Telemetry]:
     settings = load_settings()
     configure_logs(settings)
-    telemetry = Telemetry(role)
+    telemetry = Telemetry(role, get_telemetry_settings())
     telemetry.install()
+    try:
+        serve_metrics(telemetry)
+    except MetricsPortTaken as error:
+        raise CannotListen(str(error)) from error
     return settings, telemetry
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from wapsi.cli.demo import state_folder
 from wapsi.config import Settings, get_settings
+from wapsi.telemetry.settings import get_telemetry_settings
 
 errors = Console(stderr=True)
 
@@ -14,6 +15,7 @@ errors = Console(stderr=True)
 def load_settings() -> Settings:
     """Exits with 2 and the faults in words."""
     try:
+        get_telemetry_settings()
         return get_settings()
     except (ValidationError, SettingsError) as error:
         errors.print("[red]The configuration is not complete:[/red]")

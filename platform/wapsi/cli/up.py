@@ -1,9 +1,11 @@
 """`wapsi up`: everything on this machine, with the sample merchants, until Ctrl-C."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 import time
@@ -35,12 +37,14 @@ from wapsi.migrations import run as migrations
 from wapsi.migrations.grants import APP_ROLE
 from wapsi.producer import SyncRejected
 from wapsi.security.signing import new_signing_key
+from wapsi.telemetry.settings import TARGETS_VARIABLE
 
 console = Console(stderr=True)
 DATABASE = "wapsi"
 T = TypeVar("T")
 _HTTP_PORT = 8000
 _GRPC_PORT = 50051
+_METRICS_PORT = 9464
 # Children of a run that was killed may still be finishing their last requests.
 _PATIENCE_S = 5.0
 
@@ -49,16 +53,24 @@ _PATIENCE_S = 5.0
 class Ports:
     http: int
     grpc: int
+    metrics: dict[str, int]
 
 
 def command(
     http_port: Annotated[int, typer.Option(envvar="WAPSI_HTTP_PORT", help="REST.")] = _HTTP_PORT,
     grpc_port: Annotated[int, typer.Option(envvar="WAPSI_GRPC_PORT", help="gRPC.")] = _GRPC_PORT,
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            envvar="WAPSI_METRICS_PORT",
+            help="What is measured of REST and gRPC; of worker and scheduler on the next two. Free ones where taken.",
+        ),
+    ] = _METRICS_PORT,
     samples: Annotated[bool, typer.Option(help="Bring the sample merchants in.")] = True,
 ) -> None:
     """Start everything here: Postgres, Valkey, REST, gRPC, worker, scheduler, and the sample merchants."""
     try:
-        asyncio.run(_up(Ports(http_port, grpc_port), samples=samples))
+        asyncio.run(_up(Ports(http_port, grpc_port, metrics_ports(metrics_port)), samples=samples))
     except EmbeddedError as error:
         console.print(f"[red]Could not start:[/red] {error}")
         raise typer.Exit(1) from None
@@ -86,7 +98,7 @@ async def _up(ports: Ports, *, samples: bool) -> None:
             os.environ.update(values)
             write_environment(values)
             settings = Settings()
-            children = [postgres.child(), valkey.child(), *_roles(state, postgres, settings)]
+            children = [postgres.child(), valkey.child(), *_roles(state, postgres, settings, ports)]
             supervisor = Supervisor(children, _show_event)
             work = asyncio.ensure_future(_run(supervisor, settings, state, samples=samples, started_s=started_s))
             await _first(work, stop)
@@ -151,12 +163,15 @@ def configuration(
         "WAPSI_PUBLIC_URL": f"http://127.0.0.1:{ports.http}",
         "WAPSI_HTTP_PORT": str(ports.http),
         "WAPSI_GRPC_PORT": str(ports.grpc),
+        # Here one looks at every request; production samples.
+        "WAPSI_TRACE_SAMPLE_RATIO": os.environ.get("WAPSI_TRACE_SAMPLE_RATIO", "1"),
+        TARGETS_VARIABLE: ",".join(f"{role}=http://127.0.0.1:{port}/metrics" for role, port in ports.metrics.items()),
         "WAPSI_SECRET_KEY": state.secret("secret_key", lambda: secrets.token_urlsafe(48)),
         "WAPSI_SIGNING_KEY": state.secret("signing_key", new_signing_key),
     }
 
 
-def _roles(state: StateFolder, postgres: EmbeddedPostgres, settings: Settings) -> list[Child]:
+def _roles(state: StateFolder, postgres: EmbeddedPostgres, settings: Settings, ports: Ports) -> list[Child]:
     migrating = threading.Lock()
     migrated = threading.Event()
 
@@ -171,19 +186,40 @@ def _roles(state: StateFolder, postgres: EmbeddedPostgres, settings: Settings) -
     serve = Child(
         name="serve",
         command=_command("serve"),
+        env={**os.environ, "WAPSI_METRICS_PORT": str(ports.metrics["serve"])},
         log_path=state.logs / "serve.log",
         ready=_answers(f"{settings.public_url}/readyz"),
         before_start=prepare,
         after=("postgres", "valkey"),
     )
-    return [serve, *(_background_role(state, name, prepare) for name in ("worker", "scheduler"))]
+    return [serve, *(_background_role(state, name, prepare, ports.metrics[name]) for name in ("worker", "scheduler"))]
+
+
+def metrics_ports(first: int) -> dict[str, int]:
+    """By process: the first and the next two, or others where those are taken; nothing shall fail for a page of
+    figures."""
+    with contextlib.ExitStack() as held:
+        return {role: _free_port(first + number, held) for number, role in enumerate(("serve", "worker", "scheduler"))}
+
+
+def _free_port(wanted: int, held: contextlib.ExitStack) -> int:
+    """Held until all are found, so that no two are the same."""
+    for port in (wanted, 0):
+        probe = held.enter_context(socket.socket())
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            continue
+        return int(probe.getsockname()[1])
+    raise EmbeddedError("No port is free on 127.0.0.1.")
 
 
 def _command(role: str) -> list[str]:
     return [sys.executable, "-m", "wapsi.cli.roles", role]
 
 
-def _background_role(state: StateFolder, name: str, prepare: Callable[[], None]) -> Child:
+def _background_role(state: StateFolder, name: str, prepare: Callable[[], None], metrics_port: int) -> Child:
     heartbeat = state.path / f"{name}.heartbeat"
 
     async def is_ready() -> bool:
@@ -196,7 +232,7 @@ def _background_role(state: StateFolder, name: str, prepare: Callable[[], None])
     return Child(
         name=name,
         command=_command(name),
-        env={**os.environ, "WAPSI_HEARTBEAT_FILE": str(heartbeat)},
+        env={**os.environ, "WAPSI_HEARTBEAT_FILE": str(heartbeat), "WAPSI_METRICS_PORT": str(metrics_port)},
         log_path=state.logs / f"{name}.log",
         ready=is_ready,
         before_start=before_start,

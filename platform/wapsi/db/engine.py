@@ -10,6 +10,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
+    AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import (
 from wapsi.config import Settings
 from wapsi.db.errors import DatabaseUnreachable, operational_errors_in_words
 from wapsi.db.reads import Reads
+from wapsi.db.replica import Replica
 from wapsi.db.sessions import ReadSession, WriteSession
 
 POOL_RECYCLE_S = 1800
@@ -34,17 +36,19 @@ class Database:
         self.engine = self._make_engine(settings.database_url, role)
         read_url = settings.database_read_url
         self.read_engine = self.engine if read_url is None else self._make_engine(read_url, role)
-        self.reads = Reads(settings, role=role)
+        self.replica = None if read_url is None else Replica(settings, role=role)
+        self.reads = Reads(settings, role=role, replica=self.replica)
         self._write = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
-        self._read = async_sessionmaker(
-            self.read_engine.execution_options(postgresql_readonly=True),
-            expire_on_commit=False,
-            autoflush=False,
-        )
+        self._read = self._reading_from(self.engine)
+        self._read_replica = self._reading_from(self.read_engine)
 
     @property
     def engines(self) -> tuple[AsyncEngine, ...]:
         return (self.engine,) if self.read_engine is self.engine else (self.engine, self.read_engine)
+
+    def _reading_from(self, engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+        read_only = engine.execution_options(postgresql_readonly=True)
+        return async_sessionmaker(read_only, expire_on_commit=False, autoflush=False)
 
     def _make_engine(self, url: str, role: str) -> AsyncEngine:
         settings = self._settings
@@ -54,6 +58,7 @@ class Database:
         }
         if settings.database_through_pgbouncer:
             # Prepared statements belong to one server connection; pgbouncer hands out another each transaction.
+            # Without caches the driver gives them no names either, which those of another process could have too.
             connect_args |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
         engine = create_async_engine(
             url,
@@ -79,8 +84,34 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
+        """On the primary: it sees all that was committed before, the caller's own writes too."""
         async with operational_errors_in_words(), self._read() as session, session.begin():
             yield ReadSession(session)
+
+    @contextlib.asynccontextmanager
+    async def read_public(self) -> AsyncIterator[ReadSession]:
+        """For what anybody may see: on the replica while it keeps up, so it may be a few seconds old."""
+        async with operational_errors_in_words(), await self._public_session() as session:
+            yield ReadSession(session)
+
+    async def _public_session(self) -> AsyncSession:
+        replica = self.replica
+        if replica is None:
+            return self._read()
+        if await replica.is_usable():
+            session = self._read_replica()
+            try:
+                # Connected here and not with the first statement: only now the primary can still take its place.
+                await session.connection()
+                return session
+            except DatabaseUnreachable as error:
+                await session.close()
+                replica.lose(error)
+            except BaseException:
+                await session.close()
+                raise
+        replica.fell_back()
+        return self._read()
 
     async def ping(self) -> None:
         """Raises DatabaseUnreachable or what the driver raises when the database does not answer."""
@@ -104,6 +135,8 @@ class Database:
             )
 
     async def dispose(self) -> None:
+        if self.replica is not None:
+            await self.replica.close()
         await self.reads.close()
         for engine in self.engines:
             await engine.dispose()

@@ -32,16 +32,6 @@ class DatabaseUnavailable(Unavailable):
     reason = "DATABASE_UNAVAILABLE"
 
 
-_FAULTS = (
-    DatabaseUnreachable,
-    PoolTimeout,
-    TimeoutError,  # of the driver's own pool
-    DBAPIError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-)
-
-
 @contextlib.asynccontextmanager
 async def operational_errors_in_words() -> AsyncIterator[None]:
     """Faults of the database, not of the request, become one error that is a 503 and worth a retry."""
@@ -50,7 +40,6 @@ async def operational_errors_in_words() -> AsyncIterator[None]:
     except (
         DatabaseUnreachable,
         PoolTimeout,
-        TimeoutError,
         DBAPIError,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
@@ -69,7 +58,7 @@ def _state_of(error: BaseException) -> str | None:
 
 def _is_operational(error: Exception) -> bool:
     """A statement that is wrong is not among them, nor a value that does not fit: those are our bugs, and a 500."""
-    if isinstance(error, (DatabaseUnreachable, PoolTimeout, TimeoutError)):
+    if isinstance(error, (DatabaseUnreachable, PoolTimeout)):
         return True
     driver: BaseException | None = error
     if isinstance(error, DBAPIError):
@@ -81,3 +70,21 @@ def _is_operational(error: Exception) -> bool:
     if isinstance(driver, asyncpg.PostgresError):
         return str(driver.sqlstate).startswith(_OPERATIONAL_STATES)
     return isinstance(driver, asyncpg.InterfaceError) and not isinstance(driver, asyncpg.DataError)
+
+
+# A standby ends a query that reads what the primary has removed; and it has connections of its own to run out of.
+_OF_THE_REPLICA_ALONE = ("40001", "53300")
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the server is gone, and not only this statement."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, asyncpg.DataError)
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate).startswith(("08", "57P"))
+    return isinstance(error, DatabaseUnreachable)
+
+
+def is_for_the_primary(error: BaseException) -> bool:
+    """Whether a read that failed on the replica may do better on the primary."""
+    return is_unreachable(error) or getattr(error, "sqlstate", None) in _OF_THE_REPLICA_ALONE

@@ -16,7 +16,7 @@ Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 class ReadSession:
-    """Runs statements in one transaction that is READ ONLY, on the read replica where one is configured."""
+    """Runs statements in one transaction that is READ ONLY."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session

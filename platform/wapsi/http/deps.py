@@ -21,13 +21,22 @@ def get_runtime(request: Request) -> Runtime:
     return cast("Runtime", request.app.state.runtime)
 
 
-async def _write_session(runtime: Annotated[Runtime, Depends(get_runtime)]) -> AsyncIterator[WriteSession]:
+async def _runtime(request: Request) -> Runtime:
+    # Not get_runtime itself: FastAPI runs a dependency that is no coroutine in a thread, which takes longer than many a
+    # query.
+    return get_runtime(request)
+
+
+async def _write_session(runtime: Annotated[Runtime, Depends(_runtime)]) -> AsyncIterator[WriteSession]:
     async with runtime.db.write() as session:
         yield session
 
 
-async def _read_session(runtime: Annotated[Runtime, Depends(get_runtime)]) -> AsyncIterator[ReadSession]:
-    async with runtime.db.read() as session:
+async def _read_session(request: Request, runtime: Annotated[Runtime, Depends(_runtime)]) -> AsyncIterator[ReadSession]:
+    """Only a route that says it is public may be answered from the replica: a caller who has a name reads their own
+    writes."""
+    db = runtime.db
+    async with db.read_public() if _is_public(request.scope.get("route")) else db.read() as session:
         yield session
 
 
@@ -53,7 +62,7 @@ async def public() -> None:
     """Marks a route that anyone may call: `dependencies=[Depends(public)]`."""
 
 
-RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 # scope="function": the transaction commits before the answer is sent, so a 201 is never a lie.
 WriteDep = Annotated[WriteSession, Depends(_write_session, scope="function")]
 ReadDep = Annotated[ReadSession, Depends(_read_session, scope="function")]
@@ -76,6 +85,14 @@ def declared_permission(route: APIRoute | RouteContext) -> Permission | None:
     raise UndeclaredRoute(
         f"{sorted(route.methods or ())} {route.path} declares no permission: add requires(…) or PublicDep."
     )
+
+
+def _is_public(route: Any) -> bool:
+    """Looked up anew each time, which takes microseconds: nothing has to be remembered when a route is made."""
+    try:
+        return route is not None and declared_permission(route) is None
+    except UndeclaredRoute:
+        return False
 
 
 def check_permissions_declared(app: FastAPI) -> None:

@@ -27,7 +27,7 @@ class Readiness(BaseModel):
     failed: dict[str, str] = {}
 
 
-def get_queue_probe(request: Request) -> QueueProbe:
+async def get_queue_probe(request: Request) -> QueueProbe:
     probe: QueueProbe = request.app.state.queue_probe
     return probe
 

@@ -5,6 +5,7 @@ import time
 from uuid import uuid4
 
 import structlog
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,7 +13,7 @@ from wapsi.errors import TooLarge
 
 log = structlog.get_logger(__name__)
 
-_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class RequestID:
@@ -26,7 +27,7 @@ class RequestID:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
+        request_id = given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
         scope["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
@@ -39,10 +40,16 @@ class RequestID:
 
 
 class AccessLog:
-    """One line a request, without its query string or body."""
+    """One line a request, without its query string or body.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A line costs as much as the request of a small page. Where `sample`, GETs that succeed in time have theirs only if
+    their trace is sampled; what fails, is slow or writes always has.
+    """
+
+    def __init__(self, app: ASGIApp, *, sample: bool = False, slow_s: float = 0.5) -> None:
         self.app = app
+        self.sample = sample
+        self.slow_s = slow_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,15 +67,22 @@ class AccessLog:
         try:
             await self.app(scope, receive, send_noting_status)
         finally:
-            route = getattr(scope.get("route"), "path", None)
-            log.info(
-                "http_request",
-                method=scope["method"],
-                # The route, not the path: click tokens are in paths.
-                route=route or "unmatched",
-                status=status,
-                latency_ms=round((time.perf_counter() - started) * 1000, 1),
-            )
+            duration_s = time.perf_counter() - started
+            if not self.sample or self._is_wanted(scope["method"], status, duration_s):
+                route = getattr(scope.get("route"), "path", None)
+                log.info(
+                    "http_request",
+                    method=scope["method"],
+                    # The route, not the path: click tokens are in paths.
+                    route=route or "unmatched",
+                    status=status,
+                    latency_ms=round(duration_s * 1000, 1),
+                )
+
+    def _is_wanted(self, method: str, status: int, duration_s: float) -> bool:
+        if method not in ("GET", "HEAD") or status >= 400 or duration_s >= self.slow_s:
+            return True
+        return trace.get_current_span().get_span_context().trace_flags.sampled
 
 
 class BodyTooLarge(TooLarge):

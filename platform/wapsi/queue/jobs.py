@@ -21,7 +21,7 @@ from wapsi.queue.registry import JobKind, kind_of
 from wapsi.runtime import Runtime
 
 log = structlog.get_logger(__name__)
-_dead_jobs = metrics.get_meter(__name__).create_counter("wapsi.jobs.dead", unit="{job}")
+dead_jobs = metrics.get_meter(__name__).create_counter("wapsi.jobs.dead", unit="{job}")
 
 _BACKOFF_BASE_S = 2
 _BACKOFF_LIMIT_S = 300
@@ -238,5 +238,5 @@ async def _bury(session: WriteSession, kind: JobKind, job_id: UUID, args: Mappin
     )
     if kind.on_dead is not None:
         await kind.on_dead(session, args, words)
-    _dead_jobs.add(1, {"kind": kind.name})
+    dead_jobs.add(1, {"kind": kind.name})
     log.error("job_dead", job_id=str(job_id), job_kind=kind.name, error=words)

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from wapsi.db import Database
 from wapsi.errors import Unavailable
 from wapsi.queue import outbox
+from wapsi.queue.jobs import dead_jobs
 from wapsi.queue.registry import JOB_KINDS
 from wapsi.queue.stalled import end_stalled_sessions
 
@@ -55,6 +56,7 @@ async def bury_unknown(db: Database) -> int:
         rows = (await session.execute(_BURY_UNKNOWN, {"kinds": sorted(JOB_KINDS), "wait_s": UNKNOWN_AFTER_S})).all()
     for row in rows:
         log.error("job_dead", job_id=str(row.id), job_kind=row.kind, error="no actor has this name")
+        dead_jobs.add(1, {"kind": row.kind})
     return len(rows)
 
 

@@ -83,6 +83,8 @@ async def relay_for_ever(db: Database, broker: Broker, *, listen: bool) -> None:
             log.info("relay_resumed")
         faulty = False
 
+    if not listen:
+        log.info("relay_does_not_listen", why=f"A pooler forwards no notices: looking every {IDLE_S} s instead.")
     while True:
         try:
             async with job_notices(db) if listen else contextlib.nullcontext(Notices()) as notices:

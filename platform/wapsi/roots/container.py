@@ -4,8 +4,11 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from domains.customers.service import Authentication
+from domains.merchants import service as merchants
+from domains.offers import service as offers
 from wapsi.config import Settings
 from wapsi.db import Database
+from wapsi.db.versions import Versions
 from wapsi.runtime import Runtime
 from wapsi.security.signing import Keys
 from wapsi.telemetry.setup import Telemetry
@@ -15,7 +18,8 @@ def make_runtime(settings: Settings, telemetry: Telemetry, *, role: str) -> Runt
     db = Database(settings, role=role)
     telemetry.instrument_engines(*db.engines)
     keys = Keys(settings)
-    return Runtime(settings, db, keys, Authentication(db, keys, settings))
+    versions = Versions(db.reads, {"merchants": merchants.VERSION_SQL, "offers": offers.VERSION_SQL})
+    return Runtime(settings, db, versions, keys, Authentication(db, keys, settings))
 
 
 @contextlib.asynccontextmanager

@@ -15,8 +15,9 @@ from wapsi.garbage import calm_collector
 from wapsi.roots.container import checked, make_runtime
 from wapsi.roots.errors import CannotListen
 from wapsi.roots.grpc_app import make_rpc_server
-from wapsi.roots.http_app import make_http_app
+from wapsi.roots.http_app import make_front, make_http_app
 from wapsi.runtime import Runtime
+from wapsi.telemetry.saturation import watch_process
 from wapsi.telemetry.setup import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,7 @@ async def serve(settings: Settings, telemetry: Telemetry, *, rest: bool, grpc: b
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     runtime = make_runtime(settings, telemetry, role="serve")
+    watch_process(loop, runtime.db, settings, telemetry)
     async with checked(runtime), contextlib.AsyncExitStack() as running:
         if grpc:
             await running.enter_async_context(_serving_grpc(runtime, stop))
@@ -74,7 +76,7 @@ async def _serving_grpc(runtime: Runtime, stop: asyncio.Event) -> AsyncIterator[
 async def _serving_rest(runtime: Runtime, telemetry: Telemetry, stop: asyncio.Event) -> AsyncIterator[None]:
     settings = runtime.settings
     config = uvicorn.Config(
-        make_http_app(runtime, telemetry),
+        make_front(make_http_app(runtime, telemetry), runtime),
         loop="uvloop",
         http="httptools",
         access_log=False,

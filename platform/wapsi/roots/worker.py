@@ -7,6 +7,7 @@ import threading
 
 import structlog
 from dramatiq import Worker
+from dramatiq.asyncio import get_event_loop_thread
 
 from wapsi.config import Settings
 from wapsi.db.engine import PoolBudgetExceeded
@@ -17,6 +18,7 @@ from wapsi.queue.broker import make_broker
 from wapsi.roots import jobs
 from wapsi.roots.container import check_budget, make_runtime
 from wapsi.telemetry.dramatiq_middleware import TraceMessages
+from wapsi.telemetry.saturation import watch_process
 from wapsi.telemetry.setup import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -41,6 +43,9 @@ def work(settings: Settings, telemetry: Telemetry) -> None:
     declare_actors(broker, runtime)
     worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=200)
     worker.start()
+    jobs_thread = get_event_loop_thread()
+    assert jobs_thread is not None
+    watch_process(jobs_thread.loop, runtime.db, settings, telemetry)
     calm_collector()
     heartbeat = Heartbeat(settings.heartbeat_file)
     heartbeat.start()

@@ -16,6 +16,7 @@ from wapsi.rpc.errors import abort, internal_status, status_of
 from wapsi.rpc.service import set_current_principal
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Authenticator, bearer_of
+from wapsi.telemetry.calls import record_call
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class Errors(ServerInterceptor):
                 except Exception as error:
                     await _end(context, method, error)
                 finally:
-                    _log(method, context, started_s)
+                    _log(method, context, started_s, is_stream=True)
 
             return _rebuild(handler, stream, decoded=True)
 
@@ -67,7 +68,7 @@ class Errors(ServerInterceptor):
             except Exception as error:
                 await _end(context, method, error)
             finally:
-                _log(method, context, started_s)
+                _log(method, context, started_s, is_stream=handler.request_streaming)
 
         return _rebuild(handler, unary, decoded=True)
 
@@ -98,10 +99,12 @@ async def _end(context: Any, method: str, error: Exception) -> None:
     await abort(context, internal_status(correlation_id))
 
 
-def _log(method: str, context: Any, started_s: float) -> None:
+def _log(method: str, context: Any, started_s: float, *, is_stream: bool) -> None:
     code = context.code()
     name = code.name if isinstance(code, grpc.StatusCode) else "OK"
-    log.info("rpc", method=method, code=name, latency_ms=round((time.perf_counter() - started_s) * 1000, 1))
+    duration_s = time.perf_counter() - started_s
+    record_call(method, name, duration_s, is_stream=is_stream)
+    log.info("rpc", method=method, code=name, latency_ms=round(duration_s * 1000, 1))
 
 
 class Authentication(ServerInterceptor):

@@ -14,13 +14,17 @@ from dramatiq.broker import MessageProxy
 from dramatiq.middleware import Middleware
 from opentelemetry import context, metrics, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, StatusCode
+from opentelemetry.trace import Span, SpanContext, StatusCode
+
+from wapsi.telemetry import tracing
 
 
 @dataclass(slots=True)
 class _Running:
     span: Span
     token: Token[Context]
+    parent: SpanContext
+    started_ns: int
     started_s: float
 
 
@@ -40,7 +44,9 @@ class TraceMessages(Middleware):
             attributes=_attributes(message),
         )
         token = context.attach(trace.set_span_in_context(span, parent))
-        self._running[message.message_id] = _Running(span, token, time.perf_counter())
+        self._running[message.message_id] = _Running(
+            span, token, trace.get_current_span(parent).get_span_context(), time.time_ns(), time.perf_counter()
+        )
 
     def after_process_message(
         self,
@@ -58,10 +64,30 @@ class TraceMessages(Middleware):
             running.span.set_status(StatusCode.ERROR, type(exception).__name__)
         running.span.end()
         context.detach(running.token)
-        self._duration.record(time.perf_counter() - running.started_s, _attributes(message))
+        duration_s = time.perf_counter() - running.started_s
+        self._duration.record(duration_s, _attributes(message))
+        if exception is not None and not running.span.get_span_context().trace_flags.sampled:
+            _keep(message, running, duration_s, exception)
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         self.after_process_message(broker, message)
+
+
+def _keep(message: MessageProxy, running: _Running, duration_s: float, exception: BaseException) -> None:
+    """What fails is traced whatever its sampling."""
+    if tracing.installed is not None:
+        tracing.installed.keep(
+            tracing.LateSpan(
+                name=f"process {message.queue_name}",
+                kind=trace.SpanKind.CONSUMER,
+                context=running.span.get_span_context(),
+                parent=running.parent if running.parent.is_valid else None,
+                attributes={**_attributes(message), "error.type": type(exception).__qualname__},
+                started_ns=running.started_ns,
+                ended_ns=running.started_ns + int(duration_s * 1e9),
+                failed=True,
+            )
+        )
 
 
 def _attributes(message: MessageProxy) -> dict[str, str]:

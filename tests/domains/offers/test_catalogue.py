@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from domains.merchants import service as merchants
+from domains.offers import schemas
 from domains.offers.service import publish
-from domains.offers.service.search import to_tsquery
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.runtime import Runtime
 
@@ -66,11 +66,6 @@ async def test_any_words_can_be_searched_for(shop: Any, item: Item, api: Any, wo
     assert answer.status_code == 200, answer.text
 
 
-def test_a_query_is_made_of_words_only() -> None:
-    assert to_tsquery("Cotton  KURTA!") == "'cotton' & 'kurta':*"
-    assert to_tsquery(" !& ") is None
-
-
 async def test_filters_narrow_a_listing(shop: Any, other_shop: Any, item: Item, api: Any) -> None:
     await shop.sync(
         [
@@ -81,7 +76,10 @@ async def test_filters_narrow_a_listing(shop: Any, other_shop: Any, item: Item, 
     )
     await other_shop.sync([item("1", title="Other", price_minor=50)])
     assert await titles(api, "brand=noor") == ["Two"]
-    assert await titles(api, "category=kurtas") == ["One"]
+    assert await titles(api, "category=clothing") == ["One"]
+    assert await titles(api, "category=Clothing>kurtas") == ["One"]
+    assert await titles(api, "category=kurtas") == []
+    assert await titles(api, "category=cloth") == []
     assert await titles(api, "merchant=other-shop") == ["Other"]
     assert await titles(api, "availability=out_of_stock") == ["Two"]
     assert await titles(api, "currency=AED") == ["Three"]
@@ -113,7 +111,18 @@ async def test_an_unknown_merchant_is_not_found(api: Any) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (404, "MERCHANT_NOT_FOUND")
 
 
-@pytest.mark.parametrize("query", ["sort=newest", "currency=PKR&sort=price", "currency=PKR&sort=-price", "q=kurta"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sort=newest",
+        "currency=PKR&sort=price",
+        "currency=PKR&sort=-price",
+        "currency=PKR&sort=net_price",
+        "brand=mehr",
+        "q=kurta",
+        "q=kurta&currency=PKR&sort=price",
+    ],
+)
 async def test_pages_hold_every_offer_once_in_order(shop: Any, item: Item, api: Any, query: str) -> None:
     await shop.sync([item(str(n), price_minor=1000 + n // 3) for n in range(23)])
     whole = (await api.get(f"/v1/offers?{query}&limit=200")).json()["items"]
@@ -163,7 +172,8 @@ async def test_offers_that_cannot_be_bought_are_not_shown(
     await shop.sync([item("1"), item("2")])
     offers = (await api.get("/v1/offers")).json()["items"]
     await admin_sql("UPDATE offers SET expires_at = now() - interval '1 s' WHERE offer_id = '1'")
-    assert len(await titles(api)) == 1
+    # Not a publication: a page that is in memory may show it for half a minute more.
+    assert len(await titles(api, "limit=50")) == 1
     [expired] = [offer["id"] for offer in offers if offer["offer_id"] == "1"]
     assert (await api.get(f"/v1/offers/{expired}")).status_code == 404
     async with runtime.db.write() as session:
@@ -216,3 +226,80 @@ async def test_the_newest_are_listed_up_to_where_a_publication_is_being_written(
 
 async def listed(api: Any, query: str) -> list[str]:
     return [offer["offer_id"] for offer in (await api.get(f"/v1/offers?{query}")).json()["items"]]
+
+
+async def test_an_offer_says_what_it_costs_after_what_comes_back(shop: Any, item: Item, api: Any) -> None:
+    """The shop gives back 5 %."""
+    await shop.sync(
+        [item("1", price_minor=1999), item("2", price_minor=1000, cashback_eligible=False), item("3", price=None)]
+    )
+    offers = {offer["offer_id"]: offer for offer in (await api.get("/v1/offers")).json()["items"]}
+    assert offers["1"]["net_price_minor"] == 1999 - 99
+    assert offers["2"]["net_price_minor"] == 1000
+    [whole] = [(await api.get(f"/v1/offers/{offers['1']['id']}")).json()]
+    assert whole["net_price_minor"] == 1900
+    assert {name: whole[name] for name in offers["1"]} == offers["1"]
+
+
+async def test_offers_are_sorted_by_what_they_cost_after_what_comes_back(
+    shop: Any, other_shop: Any, item: Item, api: Any, runtime: Runtime
+) -> None:
+    generous = merchants.Rate(
+        rate_category="",
+        customer_type=merchants.CustomerType.UNKNOWN,
+        kind=merchants.RateKind.PERCENT,
+        percent_bps=5000,
+        fixed_minor=None,
+        currency="PKR",
+        cap_minor=300,
+    )
+    async with runtime.db.write() as session:
+        await merchants.publish_rates(session, None, "other-shop", merchants.NewSchedule(rates=(generous,)))
+    await shop.sync([item("a", price_minor=1000), item("b", price_minor=900)])
+    await other_shop.sync([item("c", price_minor=1100), item("d", price_minor=2000)])
+    answer = await api.get("/v1/offers?sort=net_price&currency=PKR")
+    shown = [(offer["offer_id"], offer["net_price_minor"]) for offer in answer.json()["items"]]
+    assert shown == [("c", 800), ("b", 855), ("a", 950), ("d", 1700)]
+
+
+async def test_answers_have_the_shape_that_is_declared(shop: Any, item: Item, api: Any) -> None:
+    await shop.sync([item("1", product_types=["Clothing > Kurtas"], custom_attributes={"fit": "slim"})])
+    page = schemas.OfferPage.model_validate((await api.get("/v1/offers")).json(), extra="forbid", strict=False)
+    raw = (await api.get(f"/v1/offers/{page.items[0].id}")).json()
+    schemas.Offer.model_validate(raw, extra="forbid")
+    assert raw["custom_attributes"] == {"fit": "slim"}
+    history = (await api.get(f"/v1/offers/{page.items[0].id}/price-history")).json()
+    schemas.PriceHistory.model_validate(history, extra="forbid")
+    for path, shape in (("/v1/offers/facets", schemas.Facets), ("/v1/suggestions?q=c", schemas.Suggestions)):
+        shape.model_validate((await api.get(path)).json(), extra="forbid")
+
+
+async def test_facets_count_what_a_search_finds(shop: Any, other_shop: Any, item: Item, api: Any) -> None:
+    await shop.sync([item("1"), item("2", brand="Noor"), item("3", title="Mug")])
+    await other_shop.sync([item("1")])
+    facets = (await api.get("/v1/offers/facets?q=kurta")).json()
+    assert (facets["counted"], facets["complete"]) == (3, True)
+    assert facets["merchants"] == [{"value": "shop", "offers": 2}, {"value": "other-shop", "offers": 1}]
+    assert facets["brands"] == [{"value": "mehr", "offers": 2}, {"value": "noor", "offers": 1}]
+    only = (await api.get("/v1/offers/facets?merchant=other-shop")).json()
+    assert only["merchants"] == [{"value": "other-shop", "offers": 1}]
+    assert (await api.get("/v1/offers/facets?merchant=nobody")).status_code == 404
+    assert (await api.get("/v1/offers/facets?price_min=1")).json()["reason"] == "FILTER_INVALID"
+
+
+async def test_what_is_typed_is_completed(shop: Any, item: Item, api: Any) -> None:
+    await shop.sync([item(str(number)) for number in range(3)])
+    found = (await api.get("/v1/suggestions?q=sh")).json()["suggestions"]
+    assert found == [{"kind": "merchant", "text": "Shop", "offers": None, "slug": "shop"}]
+    assert [one["text"] for one in (await api.get("/v1/suggestions?q=me")).json()["suggestions"]] == ["mehr"]
+    assert (await api.get("/v1/suggestions?q=")).status_code == 422
+
+
+async def test_filters_and_orders_are_combined(shop: Any, other_shop: Any, item: Item, api: Any) -> None:
+    await shop.sync([item(str(n), price_minor=100 * n, brand="Mehr" if n % 2 else "Noor") for n in range(1, 7)])
+    await other_shop.sync([item("x", price_minor=50, brand="Mehr")])
+    base = "merchant=shop&brand=mehr&currency=PKR"
+    assert await listed(api, f"{base}&sort=price") == ["1", "3", "5"]
+    assert await listed(api, f"{base}&sort=-price&price_max=300") == ["3", "1"]
+    assert await listed(api, f"{base}&sort=net_price&q=kurta") == ["1", "3", "5"]
+    assert await listed(api, "brand=MEHR&sort=newest&availability=in_stock") == ["x", "5", "3", "1"]

@@ -90,7 +90,15 @@ def emptied(admin_sql: Any) -> Callable[[], Awaitable[None]]:
     """Makes the shop new again: a database for each case would take most of the time."""
 
     async def emptied() -> None:
-        for table in ("offer_documents", "offer_revisions", "offer_prices", "offers", "catalogues", "syncs"):
+        for table in (
+            "offer_listings",
+            "facet_counts",
+            "offer_revisions",
+            "offer_prices",
+            "offers",
+            "catalogues",
+            "syncs",
+        ):
             await admin_sql(f"DELETE FROM {table}")
 
     return emptied

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domains.offers.service import search
+from domains.offers.service import documents
 from domains.offers.service.syncs import PROCESS_SYNC
 from wapsi.clock import now
 from wapsi.ids import new_id
@@ -20,7 +20,7 @@ LAG = "SELECT extract(epoch FROM indexed_at - published_at)::float8 AS s, indexe
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "GIVE_WAY", timedelta(seconds=1.5))
+    monkeypatch.setattr(documents, "GIVE_WAY", timedelta(seconds=1.5))
 
 
 async def test_it_follows_at_once(shop: Any, item: Item, admin_sql: Any) -> None:
@@ -45,6 +45,6 @@ async def test_while_others_are_merged_it_waits_but_not_for_ever(
 async def test_a_large_feed_is_followed_in_batches_to_its_last_offer(
     shop: Any, item: Item, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "BATCH", 7)
+    monkeypatch.setattr(documents, "BATCH", 7)
     await shop.sync([item(str(n)) for n in range(30)])
-    assert len(await admin_sql("SELECT 1 FROM offer_documents")) == 30
+    assert len(await admin_sql("SELECT 1 FROM offer_listings")) == 30

@@ -61,12 +61,18 @@ async def test_the_connection_of_a_read_serves_a_write_after_it(make_database: C
         session.add(job_row())
 
 
-async def test_reads_go_to_the_replica_where_there_is_one(
+async def test_public_reads_go_to_the_replica_where_there_is_one(
     make_database: Callable[..., Database], servers: Any, own_database: str
 ) -> None:
+    """Here it is another database of the same server; test_replica has a real one."""
     db = make_database(database_read_url=servers.database(own_database))
-    async with db.read() as session:
+    async with db.read_public() as session:
         assert await session.scalar(text("SELECT current_database()")) == own_database
+    row = await db.reads.fetchrow("SELECT current_database()")
+    assert row is not None
+    assert row[0] == own_database
+    async with db.read() as session:
+        assert await session.scalar(text("SELECT current_database()")) != own_database
     async with db.write() as session:
         assert await session.scalar(text("SELECT current_database()")) != own_database
 

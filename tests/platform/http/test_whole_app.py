@@ -1,6 +1,7 @@
 """The REST application as it is served: the order of its shell, its cross-origin rules, its own pages."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -176,3 +177,28 @@ async def test_the_openapi_document_is_ready_before_the_first_request(app: FastA
     assert document["openapi"].startswith("3.")
     problem = document["components"]["schemas"]["Problem"]
     assert problem["properties"].keys() >= {"type", "title", "status", "detail", "reason", "request_id", "violations"}
+
+
+def test_no_route_goes_through_a_thread(app: FastAPI) -> None:
+    """FastAPI runs what is no coroutine in a thread, which takes longer than many a query."""
+    blocking = [
+        f"{route.path}: {call}"
+        for route in iter_route_contexts(app.routes)
+        if (dependant := getattr(route, "dependant", None)) is not None
+        for call in _calls(dependant)
+        if not _is_async(call)
+    ]
+    assert blocking == []
+
+
+def _calls(dependant: Any) -> Iterator[Any]:
+    yield dependant.call
+    for child in dependant.dependencies:
+        yield from _calls(child)
+
+
+def _is_async(call: Any) -> bool:
+    return any(
+        inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        for function in (call, type(call).__call__)
+    )

@@ -59,7 +59,7 @@ async def work(
     """`await work()` relays what is due and waits until the worker has ended every job."""
     # The worker's event loop is another one, so its pool is too.
     database = Database(settings, role="worker")
-    telemetry.instrument_engines(*known.db.engines, *database.engines)
+    telemetry.instrument_engines(*database.engines)
     broker = make_broker(settings, [TraceMessages()])
     declare_actors(broker, replace(known, db=database))
     worker = Worker(broker, worker_threads=1, worker_timeout=20)

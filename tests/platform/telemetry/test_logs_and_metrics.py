@@ -9,10 +9,12 @@ import httpx2
 import pytest
 import structlog
 from fastapi import FastAPI
+from fastapi.middleware import Middleware
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from wapsi.config import Settings
 from wapsi.telemetry.logs import configure_logs
+from wapsi.telemetry.requests import MeasureRequests
 from wapsi.telemetry.setup import Telemetry
 
 SECRET = "correct horse battery"
@@ -91,7 +93,10 @@ def test_the_level_is_the_settings(plain_settings: Settings, capsys: pytest.Capt
 async def test_requests_are_timed_by_route_and_status() -> None:
     reader = InMemoryMetricReader()
     telemetry = Telemetry("test", extra_readers=(reader,))
-    app = FastAPI(telemetry={"tracer_provider": telemetry.tracers, "meter_provider": telemetry.meters})
+    app = FastAPI(
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        middleware=[Middleware(MeasureRequests, telemetry=telemetry)],
+    )
 
     @app.get("/offers/{offer_id}")
     async def offer(offer_id: int) -> int:

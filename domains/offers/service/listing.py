@@ -1,0 +1,181 @@
+"""The statements of listings: filters and an order in, one statement with its arguments out.
+
+The newest offers, of all or of one merchant, come from `offers` itself: what has been published is listed at once.
+Everything else comes by an index of `offer_listings`, which follows each publication as search does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from domains.offers.service.spelling import LAST_CHARACTER
+from domains.offers.service.words import brand_key, category_key
+
+
+class Sort(StrEnum):
+    RELEVANCE = "relevance"
+    NEWEST = "newest"
+    PRICE_ASC = "price"
+    PRICE_DESC = "-price"
+    # The price less what comes back of it.
+    NET_PRICE = "net_price"
+
+    @property
+    def needs_currency(self) -> bool:
+        return self in (Sort.PRICE_ASC, Sort.PRICE_DESC, Sort.NET_PRICE)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferFilter:
+    """Prices in minor units of `currency`, which they and sorting by price need."""
+
+    q: str | None = None
+    merchant: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    currency: str | None = None
+    price_min_minor: int | None = None
+    price_max_minor: int | None = None
+    availability: str | None = None
+
+
+# The sale price while the sale runs, else the price.
+PRICE_NOW = (
+    "CASE WHEN o.sale_price_minor IS NOT NULL AND coalesce(o.sale_starts_at <= now(), true)"
+    " AND coalesce(now() < o.sale_ends_at, true) THEN o.sale_price_minor ELSE o.price_minor END"
+)
+# Names are those of the answer. As text, ids need no objects.
+SUMMARY_COLUMNS = (
+    "o.id::text AS id, o.merchant_id, o.offer_id, o.kind, o.title, o.image_link, o.price_minor, o.sale_price_minor,"
+    f" {PRICE_NOW} AS price_now_minor, o.currency, o.availability, o.brand, o.google_product_category AS category,"
+    " o.rate_category, o.cashback_eligible, o.coupon_code, o.ends_at"
+)
+ON_OFFER = "o.status = 'active' AND (o.expires_at IS NULL OR o.expires_at > now())"
+# Rows of publications that are still being written lie at the end of the index and cannot be seen (see
+# RunningPublicationRow): walking begins before them.
+_BEFORE_RUNNING = (
+    "o.id < coalesce((SELECT first_id FROM running_publications{of} ORDER BY first_id LIMIT 1),"
+    " 'ffffffff-ffff-ffff-ffff-ffffffffffff')"
+)
+LEVELS = " > "
+
+
+class Statement:
+    """SQL that grows by conditions; `argument` gives the placeholder of a value."""
+
+    def __init__(self) -> None:
+        self.arguments: list[Any] = []
+        self._conditions: list[str] = []
+
+    def argument(self, value: Any) -> str:
+        self.arguments.append(value)
+        return f"${len(self.arguments)}"
+
+    def where(self, condition: str, *values: Any) -> None:
+        """Each {} in the condition stands for one of the values."""
+        self._conditions.append(condition.format(*map(self.argument, values)))
+
+    @property
+    def conditions(self) -> str:
+        return " AND ".join(self._conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Sellers:
+    """Whose offers are asked for: those of one merchant, or of all but these."""
+
+    merchant_id: UUID | None = None
+    excluded_ids: Sequence[UUID] = ()
+
+
+def newest_statement(sellers: Sellers, *, after: UUID | None, limit: int) -> tuple[str, list[Any]]:
+    """Rows of SUMMARY_COLUMNS, newest first, and of them at most `limit`."""
+    statement = Statement()
+    statement.where(ON_OFFER)
+    order = "o.id DESC"
+    if sellers.merchant_id is not None:
+        merchant = statement.argument(sellers.merchant_id)
+        statement.where(f"o.merchant_id = {merchant}")
+        statement.where(_BEFORE_RUNNING.replace("{of}", f" WHERE merchant_id = {merchant}"))
+        # All have the same merchant: said so that the order is that of one index, and the planner is not tempted to
+        # walk from the newest offer of all through those of other merchants, whose number it may not know yet.
+        order = "o.merchant_id DESC, o.id DESC"
+    else:
+        statement.where(_BEFORE_RUNNING.replace("{of}", ""))
+        if sellers.excluded_ids:
+            statement.where("o.merchant_id <> ALL({}::uuid[])", list(sellers.excluded_ids))
+    if after is not None:
+        statement.where("o.id < {}", after)
+    sql = f"SELECT {SUMMARY_COLUMNS}, o.id AS key FROM offers o WHERE {statement.conditions} ORDER BY {order} LIMIT "  # noqa: S608  # constants
+    return sql + statement.argument(limit), statement.arguments
+
+
+def filtered_statement(
+    wanted: OfferFilter, sellers: Sellers, sort: Sort, *, after: Sequence[Any] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """As `newest_statement`, with `key`, the value that is sorted by, as the last column.
+
+    `after`: the key and the id of the last row that was seen (the id alone, newest first). `wanted.q` is not heeded.
+    """
+    statement = Statement()
+    statement.where(ON_OFFER)
+    add_conditions(statement, wanted, sellers)
+    key, descending = _KEYS[sort]
+    direction, beyond = (" DESC", "<") if descending else ("", ">")
+    if key == "l.id":
+        order = f"l.id{direction}"
+        if after is not None:
+            statement.where(f"l.id {beyond} {{}}", after[0])
+    else:
+        order = f"{key}{direction}, l.id{direction}"
+        statement.where(f"{key} IS NOT NULL")
+        if after is not None:
+            statement.where(f"({key}, l.id) {beyond} ({{}}, {{}})", *after)
+        # Equal for all rows: said so that the order is that of the index, as above.
+        order = f"l.currency{direction}, {order}"
+        if sellers.merchant_id is not None:
+            order = f"l.merchant_id{direction}, {order}"
+    sql = (
+        f"SELECT {SUMMARY_COLUMNS}, {key} AS key FROM offer_listings l JOIN offers o ON o.id = l.id"  # noqa: S608
+        f" WHERE {statement.conditions} ORDER BY {order} LIMIT {statement.argument(limit)}"
+    )
+    return sql, statement.arguments
+
+
+_KEYS = {
+    Sort.NEWEST: ("l.id", True),
+    Sort.PRICE_ASC: ("l.price_minor", False),
+    Sort.PRICE_DESC: ("l.price_minor", True),
+    Sort.NET_PRICE: ("l.net_minor", False),
+}
+
+
+def add_conditions(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> None:
+    """The filters, on `offer_listings l`."""
+    if sellers.merchant_id is not None:
+        statement.where("l.merchant_id = {}", sellers.merchant_id)
+    elif sellers.excluded_ids:
+        statement.where("l.merchant_id <> ALL({}::uuid[])", list(sellers.excluded_ids))
+    if wanted.category is not None:
+        path = category_key(wanted.category)
+        statement.where("l.category <> ''")  # names the partial index
+        # The path itself, and what begins with it and another level. The column sorts by bytes.
+        below = path + LEVELS
+        statement.where(
+            "(l.category = {} OR (l.category > {} AND l.category < {}))", path, below, below + LAST_CHARACTER
+        )
+    if wanted.brand is not None:
+        statement.where("l.brand <> ''")
+        statement.where("l.brand = {}", brand_key(wanted.brand))
+    if wanted.currency is not None:
+        statement.where("l.currency = {}", wanted.currency)
+    if wanted.price_min_minor is not None:
+        statement.where("l.price_minor >= {}", wanted.price_min_minor)
+    if wanted.price_max_minor is not None:
+        statement.where("l.price_minor <= {}", wanted.price_max_minor)
+    if wanted.availability is not None:
+        if wanted.availability != "in_stock":
+            statement.where("l.availability <> 'in_stock'")  # names the partial index
+        statement.where("l.availability = {}", wanted.availability)

@@ -1,0 +1,314 @@
+"""The one cache of public reads: encoded answers in memory, in front of the application.
+
+A route asks to be cached by `openapi_extra=CACHED` and by answering 200 with `Cache-Control: public` (see
+`answer_with_etag`). Its answer may depend on the path and the query only. An answer is valid for one generation of the
+catalogue (see `wapsi.db.versions`); after a publication it is served for at most STALE_S more, while it is computed
+anew. Requests that find nothing wait for the first of them.
+"""
+
+import asyncio
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import uuid4
+
+import structlog
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wapsi.db.errors import DatabaseUnavailable
+from wapsi.db.versions import Versions
+from wapsi.http.middleware import ACCEPTABLE_ID
+
+log = structlog.get_logger(__name__)
+
+CACHED = {"x-cached": True}
+STALE_S = 0.5
+# Offers expire and sales begin without a publication.
+MAX_AGE_S = 30.0
+STALE_ON_ERROR_S = 60.0
+MAX_QUERY_BYTES = 2048
+# For our own bookkeeping: the headers, the key, the objects.
+OVERHEAD_BYTES = 1500
+
+Header = tuple[bytes, bytes]
+# Path, query, and the origin that asks, where it is one whose answers differ (CORS).
+Key = tuple[str, bytes, bytes]
+
+
+class HotReads(Protocol):
+    """Counts what is answered here and so never reaches the application's telemetry."""
+
+    def record(self, scope: Scope, route: str, status: int, started_s: float) -> None: ...
+
+    def count(self, outcome: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    generation: int
+    made_s: float
+    route: str
+    etag: bytes
+    headers: list[Header]
+    body: bytes
+    size_bytes: int
+
+
+class ReadCache:
+    """ASGI: answers GETs of cached routes from memory, at most `limit_bytes` of it."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        routes: Iterable[str],
+        versions: Versions,
+        hot_reads: HotReads,
+        limit_bytes: int,
+        origins: Collection[str] = (),
+    ) -> None:
+        self.app = app
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._routes = [(re.compile(_pattern(route)), route) for route in routes]
+        self._versions = versions
+        self._hot_reads = hot_reads
+        self._limit_bytes = limit_bytes
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._computing: dict[Key, asyncio.Future[_Entry | None]] = {}
+        self._refreshing: set[asyncio.Task[_Answer]] = set()
+        self.size_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        started_s = time.perf_counter()
+        key = (scope["path"], scope["query_string"], self._variant(scope))
+        entry = self._entries.get(key)
+        route = entry.route if entry is not None else self._route(scope)
+        if route is None:
+            await self.app(scope, receive, send)
+            return
+        if entry is not None:
+            self._entries.move_to_end(key)
+            if (await self._is_usable(key, entry, scope)) and self._entries.get(key) is entry:
+                await self._answer(entry, scope, send, started_s)
+                return
+        await self._compute(key, route, entry, scope, receive, send, started_s)
+
+    async def _is_usable(self, key: Key, entry: _Entry, scope: Scope) -> bool:
+        """Whether it may be served; what is a little outdated may, and is computed anew meanwhile."""
+        versions = self._versions
+        if not versions.is_trusted:
+            try:
+                await versions.check()
+            except DatabaseUnavailable:
+                self._hot_reads.count("stale_on_error")
+                return time.monotonic() - entry.made_s < STALE_ON_ERROR_S
+        age_s = time.monotonic() - entry.made_s
+        if entry.generation == versions.generation and age_s < MAX_AGE_S:
+            self._hot_reads.count("hit")
+            return True
+        # Who asks the database each time is not content with less than the newest.
+        if versions.is_polling and versions.outdated_for_s(entry.generation) < STALE_S and age_s < 2 * MAX_AGE_S:
+            self._hot_reads.count("stale")
+            if key not in self._computing:
+                task = asyncio.ensure_future(self._lead(key, entry.route, scope, _nothing_more))
+                self._refreshing.add(task)
+                task.add_done_callback(self._refreshed)
+            return True
+        return False
+
+    async def _compute(
+        self,
+        key: Key,
+        route: str,
+        old: _Entry | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        started_s: float,
+    ) -> None:
+        """Answers from what another request is computing, else asks the application."""
+        computing = self._computing.get(key)
+        if computing is not None:
+            entry = await asyncio.shield(computing)
+            if entry is not None:
+                self._hot_reads.count("coalesced")
+                await self._answer(entry, scope, send, started_s)
+                return
+            # It was not for everybody (an error, say): each asks for itself.
+            await self.app(scope, receive, send)
+            return
+        self._hot_reads.count("miss")
+        answer = await self._lead(key, route, scope, receive)
+        entry = answer.entry
+        if entry is None and old is not None and answer.status >= 500 and _age_s(old) < STALE_ON_ERROR_S:
+            self._hot_reads.count("stale_on_error")
+            await self._answer(old, scope, send, started_s)
+        elif entry is not None and _header(scope, b"if-none-match") is not None:
+            await self._answer(entry, scope, send, started_s)
+        else:
+            for message in answer.messages:
+                await send(message)
+
+    def _lead(self, key: Key, route: str, scope: Scope, receive: Receive) -> Coroutine[Any, Any, "_Answer"]:
+        """Asks the application; who comes meanwhile waits for it, from this call on."""
+        future: asyncio.Future[_Entry | None] = asyncio.get_running_loop().create_future()
+        self._computing[key] = future
+
+        async def ask() -> _Answer:
+            entry = None
+            try:
+                answer = await self._ask(key, route, scope, receive)
+                entry = answer.entry
+                return answer
+            finally:
+                del self._computing[key]
+                future.set_result(entry)
+
+        return ask()
+
+    def _refreshed(self, task: "asyncio.Task[_Answer]") -> None:
+        self._refreshing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("refresh_failed", exc_info=error)
+
+    async def _ask(self, key: Key, route: str, scope: Scope, receive: Receive) -> "_Answer":
+        versions = self._versions
+        if not versions.is_trusted:
+            try:
+                await versions.check()
+            except DatabaseUnavailable:
+                return await _ask(self.app, scope, receive)
+        # The generation first: what is read after it is at least as new.
+        generation, made_s = versions.generation, time.monotonic()
+        answer = await _ask(self.app, scope, receive)
+        if answer.is_public and len(key[1]) <= MAX_QUERY_BYTES:
+            answer.entry = self._keep(key, answer, generation, made_s, route)
+        return answer
+
+    def _keep(self, key: Key, answer: "_Answer", generation: int, made_s: float, route: str) -> _Entry | None:
+        body = answer.body
+        size_bytes = len(body) + len(key[0]) + len(key[1]) + OVERHEAD_BYTES
+        headers = [pair for pair in answer.headers if pair[0] != b"x-request-id"]
+        etag = next((value for name, value in headers if name == b"etag"), b"")
+        entry = _Entry(generation, made_s, route, etag, headers, body, size_bytes)
+        if size_bytes > self._limit_bytes:
+            return entry
+        before = self._entries.pop(key, None)
+        self.size_bytes += size_bytes - (0 if before is None else before.size_bytes)
+        self._entries[key] = entry
+        while self.size_bytes > self._limit_bytes:
+            _, dropped = self._entries.popitem(last=False)
+            self.size_bytes -= dropped.size_bytes
+        return entry
+
+    async def _answer(self, entry: _Entry, scope: Scope, send: Send, started_s: float) -> None:
+        known: bytes | None = None
+        request_id = b""
+        for name, value in scope["headers"]:
+            if name == b"if-none-match":
+                known = value
+            elif name == b"x-request-id" and ACCEPTABLE_ID.fullmatch(value.decode("latin-1")):
+                request_id = value
+        id_header = (b"x-request-id", request_id or uuid4().hex.encode())
+        if known is not None and _names(known, entry.etag):
+            status, body = 304, b""
+            headers = [pair for pair in entry.headers if pair[0] not in (b"content-length", b"content-type")]
+        else:
+            status, body, headers = 200, entry.body, entry.headers
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, id_header]})
+        await send({"type": "http.response.body", "body": body})
+        self._hot_reads.record(scope, entry.route, status, started_s)
+
+    def _variant(self, scope: Scope) -> bytes:
+        origin = _header(scope, b"origin")
+        if origin is None or not self._origins:
+            return b""
+        return b"*" if b"*" in self._origins else origin if origin in self._origins else b""
+
+    def _route(self, scope: Scope) -> str | None:
+        path = scope["path"]
+        for pattern, route in self._routes:
+            if pattern.fullmatch(path):
+                return route
+        return None
+
+
+@dataclass(slots=True)
+class _Answer:
+    messages: list[Message]
+    entry: _Entry | None = None
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"])
+
+    @property
+    def headers(self) -> Sequence[Header]:
+        return self.messages[0]["headers"]  # type: ignore[no-any-return]
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages[1:])
+
+    @property
+    def is_public(self) -> bool:
+        return self.status == 200 and any(
+            name == b"cache-control" and value.startswith(b"public") for name, value in self.headers
+        )
+
+
+async def _ask(app: ASGIApp, scope: Scope, receive: Receive) -> _Answer:
+    """The application's answer in full, whatever of it the caller has already."""
+    messages: list[Message] = []
+
+    async def collect(message: Message) -> None:
+        messages.append(message)
+
+    headers = [pair for pair in scope["headers"] if pair[0] != b"if-none-match"]
+    # A copy, with a state of its own: a refresh goes on when the request that caused it has been answered.
+    await app({**scope, "headers": headers, "state": dict(scope.get("state", {}))}, receive, collect)
+    return _Answer(messages)
+
+
+async def _nothing_more() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _age_s(entry: _Entry) -> float:
+    return time.monotonic() - entry.made_s
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def _names(known: bytes, etag: bytes) -> bool:
+    if known == etag:
+        return True
+    tags = {tag.strip().removeprefix(b"W/") for tag in known.split(b",")}
+    return etag in tags or b"*" in tags
+
+
+def cached_routes(app: FastAPI) -> list[str]:
+    """Paths of the routes that ask to be cached, those without parameters first, as FastAPI matches them."""
+    return [
+        route.path
+        for route in iter_route_contexts(app.routes)
+        if route.path is not None and (getattr(route, "openapi_extra", None) or {}).get("x-cached")
+    ]
+
+
+def _pattern(route: str) -> str:
+    parts = re.split(r"\{[^}]*\}", route)
+    return "[^/]+".join(re.escape(part) for part in parts)

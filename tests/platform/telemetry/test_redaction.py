@@ -1,0 +1,92 @@
+"""Nothing personal leaves in what is exported, whoever put it there."""
+
+import logging
+from typing import Any
+
+import pytest
+import structlog
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from wapsi.telemetry.log_records import LogRecords
+from wapsi.telemetry.redaction import Redacting, clean
+from wapsi.telemetry.setup import Telemetry
+
+CANARIES = [
+    "asma.khan+offers@example.com",
+    "asma%40example.com",
+    "+92 300 1234567",
+    "0300-1234567",
+    "PK36SCBL0000001123456702",
+    "PK36 SCBL 0000 0011 2345 6702",
+    "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+]
+
+
+@pytest.mark.parametrize("canary", CANARIES)
+@pytest.mark.parametrize("words", ["{}", "no account {} here", "/v1/customers/{}/orders", "({})"])
+def test_what_looks_personal_is_put_out(canary: str, words: str) -> None:
+    assert canary not in clean(words.format(canary))
+
+
+@pytest.mark.parametrize("secret", ["token=s3cret", "Bearer s3cret", "password: s3cret"])
+def test_named_secrets_are_put_out(secret: str) -> None:
+    assert "s3cret" not in clean(f"refused: {secret}, sorry")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/v1/offers/01a22a4b-5c58-7080-989c-f3d2c374c4f0",
+        "wapsi.rpc.offers.v1.OfferSyncService/PushOffers",
+        "0af7651916cd43dd8448eb211c80319c",
+        "2026-11-30T02:31:51.640735Z",
+        "GET /v1/merchants/{slug}/rates",
+        "PKR 12,500.00",
+    ],
+)
+def test_what_is_not_stays(value: str) -> None:
+    assert clean(value) == value
+
+
+def test_spans_leave_without_it() -> None:
+    exporter = InMemorySpanExporter()
+    telemetry = Telemetry("test", extra_processors=(SimpleSpanProcessor(Redacting(exporter)),))
+    with telemetry.tracers.get_tracer("test").start_as_current_span(f"mail to {CANARIES[0]}") as span:
+        for number, canary in enumerate(CANARIES):
+            span.set_attribute(f"attribute.{number}", canary)
+            span.set_attribute(f"attributes.{number}", [canary])
+            span.add_event("event", {"value": canary})
+        span.record_exception(ValueError(f"no account {CANARIES[0]}"))
+        span.set_attribute("http.route", "/v1/offers/{id}")
+    [left] = exporter.get_finished_spans()
+    for canary in CANARIES:
+        assert canary not in left.to_json()
+    assert (left.attributes or {})["http.route"] == "/v1/offers/{id}"
+    assert left.context == span.get_span_context()
+    telemetry.shutdown()
+
+
+def test_log_records_leave_without_it_and_with_the_event_as_their_name(capsys: Any) -> None:
+    exporter = InMemoryLogRecordExporter()
+    records = LogRecords(Resource.create({"service.name": "wapsi"}), exporter)
+    logger = logging.getLogger("wapsi.test.records")
+    logger.addHandler(records)
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    ours = structlog.wrap_logger(
+        logger,
+        processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    ours.info("payout_sent", amount_minor=24995, destination=CANARIES[4])
+    logger.warning("as libraries log, of %s", CANARIES[0])
+    records.shutdown()
+    logger.removeHandler(records)
+    ours_out, library = [item.log_record for item in exporter.get_finished_logs()]
+    assert (ours_out.event_name, ours_out.body) == ("payout_sent", "payout_sent")
+    assert dict(ours_out.attributes or {}) == {"amount_minor": 24995, "destination": "REDACTED"}
+    assert library.body == "as libraries log, of REDACTED"
+    assert library.severity_text == "WARNING"
