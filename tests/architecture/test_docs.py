@@ -8,10 +8,12 @@ import pytest
 from domains.cashback.config import CashbackSettings
 from domains.offers.config import FeedFetchSettings
 from wapsi.config import Settings
+from wapsi.telemetry.settings import TARGETS_VARIABLE, TelemetrySettings
 
 NAMES = sorted(
     [
         *Settings.model_fields,
+        *TelemetrySettings.model_fields,
         *(f"cashback_{name}" for name in CashbackSettings.model_fields),
         *(f"feed_fetch_{name}" for name in FeedFetchSettings.model_fields),
     ]
@@ -46,7 +48,7 @@ def test_every_setting_is_in_the_deployment_guide(root: Path, name: str) -> None
 def test_the_deployment_guide_names_no_setting_that_is_gone(root: Path) -> None:
     guide = (root / "docs" / "deployment.md").read_text(encoding="utf-8")
     in_table = set(re.findall(r"^\| `WAPSI_([A-Z_]+)`", guide, re.M))
-    beside_settings = {"SECRETS_DIR"}
+    beside_settings = {"SECRETS_DIR", TARGETS_VARIABLE.removeprefix("WAPSI_")}
     assert in_table - beside_settings <= {name.upper() for name in NAMES}
 
 

@@ -27,7 +27,17 @@ from tests.benchmarks.paths import BENCH, RESULTS  # noqa: E402
 from tests.benchmarks.registry import BARS, Row, Skipped  # noqa: E402
 from tests.benchmarks.report import append_results, print_rows  # noqa: E402
 
-MODULES = ("ingestion", "ingestion_together", "ingestion_peers", "ingestion_memory", "ingestion_scale")
+MODULES = (
+    "ingestion",
+    "ingestion_together",
+    "ingestion_peers",
+    "ingestion_memory",
+    "ingestion_scale",
+    "reads",
+    "reads_mix",
+    "reads_scale",
+    "reads_peers",
+)
 console = Console()
 
 
