@@ -1,12 +1,14 @@
 """One engine a process (two with a read replica), and the unit of work."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import orjson
 from sqlalchemy import event, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -65,7 +67,6 @@ class Database:
             pool_size=settings.database_pool_size,
             max_overflow=0,
             pool_timeout=settings.database_pool_timeout_s,
-            pool_pre_ping=True,
             pool_recycle=POOL_RECYCLE_S,
             pool_use_lifo=True,
             connect_args=connect_args,
@@ -74,6 +75,7 @@ class Database:
             hide_parameters=True,
         )
         unreachable_in_words(engine)
+        _check_connections(engine)
         return engine
 
     @contextlib.asynccontextmanager
@@ -161,3 +163,32 @@ def unreachable_in_words(engine: AsyncEngine) -> None:
             return dialect.connect(*arguments, **keywords)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, dialect.loaded_dbapi.Error) as error:
             raise DatabaseUnreachable(str(error) or "no answer in time") from error
+
+
+PING_AFTER_S = 1.0
+
+
+def _check_connections(engine: AsyncEngine) -> None:
+    """As pool_pre_ping, for a connection that lay idle: one that was used a moment ago is not asked again.
+
+    When the server was restarted, the driver knows that a connection is closed; only a network that went silent must be
+    asked.
+    """
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def returned(_connection: Any, record: Any) -> None:
+        record.info["returned_s"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def taken(connection: Any, record: Any, _proxy: Any) -> None:
+        returned_s = record.info.get("returned_s")
+        if returned_s is None:
+            return
+        try:
+            if not connection.driver_connection.is_closed():
+                if time.monotonic() - returned_s > PING_AFTER_S:
+                    engine.sync_engine.dialect.do_ping(connection)
+                return
+        except engine.sync_engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError("it did not answer") from error
+        raise DisconnectionError("it was closed")

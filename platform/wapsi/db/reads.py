@@ -5,7 +5,7 @@ statement is one round trip and one snapshot; what needs two that agree is a ses
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import asyncpg
@@ -40,10 +40,17 @@ class Reads:
         return 0 if self._replica is None else self._replica.epoch
 
     async def fetch(self, sql: str, *arguments: Any) -> Sequence[asyncpg.Record]:
+        return await self._measured(self._run(sql, arguments), sql)
+
+    async def fetch_current(self, sql: str, *arguments: Any) -> Sequence[asyncpg.Record]:
+        """From the primary: for what callers have written themselves."""
+        return await self._measured(self._primary.fetch(sql, arguments), sql)
+
+    async def _measured(self, fetching: Awaitable[Sequence[asyncpg.Record]], sql: str) -> Sequence[asyncpg.Record]:
         async with operational_errors_in_words():
             started_ns = time.time_ns()
             try:
-                rows = await self._run(sql, arguments)
+                rows = await fetching
             except Exception as error:
                 name = getattr(error, "sqlstate", None) or type(error).__qualname__
                 note_statement(_tracer, Statement(sql, started_ns, time.time_ns(), name))

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from wapsi.config import Settings
-from wapsi.db import Database
+from wapsi.db import Database, engine
 from wapsi.db.engine import PoolBudgetExceeded
 from wapsi.db.errors import DatabaseUnavailable, DatabaseUnreachable, TextInvalid
 from wapsi.errors import Category
@@ -116,8 +116,32 @@ async def test_an_idle_connection_that_died_is_replaced_before_anybody_notices(
     db = make_database(database_pool_size=1)
     async with db.write() as session:
         pid = await session.scalar(text("SELECT pg_backend_pid()"))
-    await admin_sql("SELECT pg_terminate_backend($1)", pid)
+    # With a timeout: it returns when the server's process has ended.
+    await admin_sql("SELECT pg_terminate_backend($1, 5000)", pid)
+    await asyncio.sleep(0.05)
     assert await select_one(db) == 1
+
+
+async def test_a_connection_that_lay_idle_is_asked_whether_it_still_answers(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that was used a moment ago is not: that would cost each request a round trip."""
+    db = make_database(database_pool_size=1)
+    pings = 0
+    ping = db.engine.sync_engine.dialect.do_ping
+
+    def counted(connection: Any) -> bool:
+        nonlocal pings
+        pings += 1
+        return ping(connection)
+
+    monkeypatch.setattr(db.engine.sync_engine.dialect, "do_ping", counted)
+    for _ in range(3):
+        await select_one(db)
+    assert pings == 0
+    monkeypatch.setattr(engine, "PING_AFTER_S", 0)
+    await select_one(db)
+    assert pings == 1
 
 
 @pytest.mark.parametrize(
