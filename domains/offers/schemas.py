@@ -52,6 +52,13 @@ class ListingQuery(OfferQuery):
     cursor: Annotated[str | None, Field(max_length=500, description="next_cursor of the page before.")] = None
 
 
+class SuggestionsQuery(BaseModel):
+    q: Annotated[
+        str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="What has been typed so far.")
+    ]
+    limit: Annotated[int, Field(ge=1, le=20)] = 10
+
+
 class OfferSummary(BaseModel):
     """An offer in a list. `id` is ours, `offer_id` the merchant's.
 

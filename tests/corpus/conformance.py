@@ -10,7 +10,7 @@ import json
 import shlex
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -104,11 +104,11 @@ def outcome(sync: pb.Sync, issues: list[pb.SyncIssue]) -> dict[str, Any]:
     }
 
 
-def catalogue(page: Mapping[str, Any]) -> dict[str, Any]:
-    """What GET /v1/offers?merchant=… shows, as case.json writes it: by offer_id."""
+def catalogue(offers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What GET /v1/offers/… shows of each that GET /v1/offers?merchant=… lists, as case.json writes it: by offer_id."""
     return {
         offer["offer_id"]: {name: offer[name] for name in _SHOWN if offer[name] is not None}
-        for offer in sorted(page["items"], key=lambda offer: offer["offer_id"])
+        for offer in sorted(offers, key=lambda offer: offer["offer_id"])
     }
 
 
@@ -143,13 +143,19 @@ async def _run_step(arguments: argparse.Namespace, producer: Producer, merchant:
     sync = await producer.push(merchant, items, request_id=request_id, mode=MODES[step.mode], as_of=step.stated)
     found = outcome(sync, await producer.issues(sync.sync_id, limit=1000))
     if arguments.api:
-        url = f"{arguments.api}/v1/offers?merchant={merchant}&limit=100"
-        with await asyncio.to_thread(urllib.request.urlopen, url) as answer:
-            found["catalogue"] = catalogue(json.load(answer))
+        listed = await _get(f"{arguments.api}/v1/offers?merchant={merchant}&limit=100")
+        found["catalogue"] = catalogue(
+            [await _get(f"{arguments.api}/v1/offers/{offer['id']}") for offer in listed["items"]]
+        )
     wrong = differences(step.expected, found)
     print(f"{'✗' if wrong else '✓'} {step.name}", *wrong, sep="\n  ")
     if wrong:
         raise SystemExit(1)
+
+
+async def _get(url: str) -> Any:
+    with await asyncio.to_thread(urllib.request.urlopen, url) as answer:
+        return json.load(answer)
 
 
 async def _run(arguments: argparse.Namespace, cases: list[Case]) -> None:

@@ -1,5 +1,8 @@
 """Connections straight on asyncpg, beside SQLAlchemy's."""
 
+import asyncio
+import time
+from collections import deque
 from typing import Any
 
 import asyncpg
@@ -34,43 +37,106 @@ def plain_url(url: str) -> str:
 
 
 class ReadPool:
-    """A pool of connections for single read-only statements; the first use opens it."""
+    """Connections for single statements that only read, opened as they are needed.
+
+    Not the driver's own pool: that takes a third of the time of a listing to lend a connection and to take it back (a
+    task, a shield, two timeouts), for what single statements do not need.
+    """
 
     def __init__(self, settings: Settings, url: str, *, role: str) -> None:
         self._settings = settings
         self._url = url
         self._role = role
-        self._pool: asyncpg.Pool | None = None
+        self._open: set[asyncpg.Connection] = set()
+        self._opening = 0
+        # The one that was used last is lent first: the others may be closed after a while.
+        self._free: list[tuple[asyncpg.Connection, float]] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def fetch(self, sql: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
         """Raises DatabaseUnreachable, DatabaseUnavailable where none is free in time, and the driver's errors."""
-        pool = self._pool or await self._open()
+        connection = await self._take()
         try:
-            return await self._once(pool, sql, arguments)
+            return await self._fetch(connection, sql, arguments)
         except asyncpg.PostgresConnectionError:
-            if pool is not self._pool:
+            if connection not in self._open:
                 raise  # dropped: the server does not answer
-            # The server was restarted while the connection lay in the pool; a read can be asked again.
-            return await self._once(pool, sql, arguments)
-
-    async def _once(self, pool: asyncpg.Pool, sql: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
+        finally:
+            self._give_back(connection)
+        # The server was restarted while the connection lay here; a read can be asked again.
+        connection = await self._take()
         try:
-            async with pool.acquire(timeout=self._settings.database_pool_timeout_s) as connection:
-                try:
-                    # Without a transaction behind pgbouncer too: the driver parses and runs before it syncs, and only
-                    # then another may get the server's connection.
-                    return await connection.fetch(sql, *arguments)  # type: ignore[no-any-return]
-                except asyncpg.InternalClientError as error:
-                    # The server said goodbye while the connection lay in the pool, and the driver has only half
-                    # understood.
-                    connection.terminate()
-                    raise asyncpg.ConnectionDoesNotExistError(str(error)) from error
-        except TimeoutError as error:
-            # The pool's own; a statement takes as long as the role allows it.
-            raise DatabaseUnavailable("The database did not answer. Try again in a moment.") from error
+            return await self._fetch(connection, sql, arguments)
+        finally:
+            self._give_back(connection)
 
-    async def _open(self) -> asyncpg.Pool:
-        """Whoever comes meanwhile waits for a connection of the same pool."""
+    async def _fetch(
+        self, connection: asyncpg.Connection, sql: str, arguments: tuple[Any, ...]
+    ) -> list[asyncpg.Record]:
+        try:
+            # Without a transaction behind pgbouncer too: the driver parses and runs before it syncs, and only then
+            # another may get the server's connection.
+            return await connection.fetch(sql, *arguments)  # type: ignore[no-any-return]
+        except asyncpg.InternalClientError as error:
+            # The server said goodbye while the connection lay here, and the driver has only half understood.
+            connection.terminate()
+            raise asyncpg.ConnectionDoesNotExistError(str(error)) from error
+
+    def _take_free(self) -> asyncpg.Connection | None:
+        while self._free:
+            connection, since_s = self._free.pop()
+            if not connection.is_closed() and time.monotonic() - since_s < IDLE_LIFETIME_S:
+                return connection
+            connection.terminate()
+            self._open.discard(connection)
+        return None
+
+    async def _take(self) -> asyncpg.Connection:
+        # Nobody overtakes those who wait.
+        if not self._waiting and (connection := self._take_free()) is not None:
+            return connection
+        deadline_s = time.monotonic() + self._settings.database_pool_timeout_s
+        while len(self._open) + self._opening >= self._settings.database_reads_pool_size:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await asyncio.wait_for(turn, deadline_s - time.monotonic())
+            except TimeoutError as error:
+                raise DatabaseUnavailable("The database did not answer. Try again in a moment.") from error
+            except asyncio.CancelledError:
+                if turn.done():
+                    self._wake_next()  # it was our turn, and is another's now
+                raise
+            if (connection := self._take_free()) is not None:
+                return connection
+        self._opening += 1
+        try:
+            connection = await self._connect()
+        except BaseException:
+            self._wake_next()
+            raise
+        finally:
+            self._opening -= 1
+        self._open.add(connection)
+        return connection
+
+    def _give_back(self, connection: asyncpg.Connection) -> None:
+        if connection not in self._open:
+            connection.terminate()
+        elif connection.is_closed():
+            self._open.discard(connection)
+        else:
+            self._free.append((connection, time.monotonic()))
+        self._wake_next()
+
+    def _wake_next(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    async def _connect(self) -> asyncpg.Connection:
         settings = self._settings
         server_settings = {"application_name": f"wapsi-{self._role}-reads"}
         if not settings.database_through_pgbouncer:
@@ -81,42 +147,38 @@ class ReadPool:
                 # A page takes milliseconds; and what a sample gives must not depend on how it was read.
                 "max_parallel_workers_per_gather": "0",
             }
-        pool = asyncpg.create_pool(
+        connection = await _connect(
             plain_url(self._url),
-            # Opened without a connection, and so without waiting: no lock, and no pool that is made twice.
-            min_size=0,
-            max_size=settings.database_reads_pool_size,
-            max_inactive_connection_lifetime=IDLE_LIFETIME_S,
             statement_cache_size=0 if settings.database_through_pgbouncer else STATEMENT_CACHE_SIZE,
             server_settings=server_settings,
-            init=_decode_json,
-            # Nothing sets session state through it, and a reset is a round trip.
-            reset=_no_reset,
-            connect=_connect,
             timeout=CONNECT_LIMIT_S,
         )
-        self._pool = pool
-        await pool
-        return pool
+        await _decode_json(connection)
+        return connection
 
     @property
     def size(self) -> int:
-        return 0 if self._pool is None else int(self._pool.get_size())
+        return len(self._open)
 
     @property
     def in_use(self) -> int:
-        return 0 if self._pool is None else int(self._pool.get_size() - self._pool.get_idle_size())
+        return len(self._open) - len(self._free)
 
     def drop(self) -> None:
         """Cuts all connections off; what runs on them fails as unreachable, and the next use opens new ones."""
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            pool.terminate()
+        cut, self._open = self._open, set()
+        self._free.clear()
+        for connection in cut:
+            connection.terminate()
+        self._wake_next()
 
     async def close(self) -> None:
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            await pool.close()
+        closing = [connection for connection, _since_s in self._free]
+        self._free.clear()
+        for connection in closing:
+            self._open.discard(connection)
+            await connection.close()
+        self.drop()
 
 
 async def _decode_json(connection: asyncpg.Connection) -> None:
@@ -126,7 +188,3 @@ async def _decode_json(connection: asyncpg.Connection) -> None:
 
 def _dump(value: object) -> str:
     return orjson.dumps(value).decode()
-
-
-async def _no_reset(_connection: object) -> None:
-    pass

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import structlog
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wapsi.db.errors import DatabaseUnavailable
@@ -74,7 +74,7 @@ class ReadCache:
     ) -> None:
         self.app = app
         self._origins = frozenset(origin.encode() for origin in origins)
-        self._routes = [(re.compile(_pattern(route)), route) for route in routes]
+        self._routes = [(re.compile(path_pattern(route)), route) for route in routes]
         self._versions = versions
         self._hot_reads = hot_reads
         self._limit_bytes = limit_bytes
@@ -301,14 +301,15 @@ def _names(known: bytes, etag: bytes) -> bool:
 
 
 def cached_routes(app: FastAPI) -> list[str]:
-    """Paths of the routes that ask to be cached, those without parameters first, as FastAPI matches them."""
-    return [
-        route.path
-        for route in iter_route_contexts(app.routes)
-        if route.path is not None and (getattr(route, "openapi_extra", None) or {}).get("x-cached")
-    ]
+    """Paths of the routes that ask to be cached, in the order in which FastAPI tries them."""
+    return [route.path for route in iter_route_contexts(app.routes) if route.path is not None and is_cached(route)]
 
 
-def _pattern(route: str) -> str:
+def is_cached(route: RouteContext) -> bool:
+    return bool((getattr(route, "openapi_extra", None) or {}).get("x-cached"))
+
+
+def path_pattern(route: str) -> str:
+    """A regular expression whose groups are the parameters of the path."""
     parts = re.split(r"\{[^}]*\}", route)
-    return "[^/]+".join(re.escape(part) for part in parts)
+    return "([^/]+)".join(re.escape(part) for part in parts)

@@ -23,7 +23,7 @@ from wapsi.runtime import Runtime
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
 
-LAG_LIMIT_S = 1.0
+LAG_LIMIT_S = 2.0
 _IN_RECOVERY = "SELECT pg_is_in_recovery()"
 
 router = APIRouter()
