@@ -42,7 +42,21 @@ async def ensure_partitions(job: Job) -> None:
         await job.complete(session)
 
 
-@job("cashback.verify_ledger", every_s=900, lease_s=120)
+@job("cashback.seal_ledger", every_s=60, lease_s=120)
+async def seal_ledger(job: Job) -> None:
+    await service.seal_entries(job.runtime.db, job.runtime.keys)
+
+
+@job("cashback.verify_ledger", every_s=86_400, lease_s=600, time_limit_s=3600)
 async def verify_ledger(job: Job) -> None:
+    """The invariants over everything, and the seals since the last time."""
+    runtime = job.runtime
+    found = await service.verify_new_seals(runtime.db, runtime.keys)
+    async with runtime.db.read() as session:
+        service.report(found + await service.verify_ledger(session))
+
+
+@job("cashback.reconcile", every_s=86_400, lease_s=600, time_limit_s=3600)
+async def reconcile(job: Job) -> None:
     async with job.runtime.db.read() as session:
-        await service.verify_and_report(session)
+        await service.reconcile_and_report(session)

@@ -1,5 +1,6 @@
-"""ConversionService: translates between the proto and the service. Each event is a transaction of its own."""
+"""ConversionService: translates between the proto and the service. Each event succeeds or fails by itself."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,8 @@ from google.rpc import code_pb2, status_pb2
 
 from domains.cashback import service
 from domains.cashback.service import BatchInvalid, EventMalformed, EventOutcome, EventRefused
-from wapsi.errors import DomainError, Unavailable
+from wapsi.db import ReadSession
+from wapsi.errors import DomainError, NotFound, Unavailable
 from wapsi.rpc.cashback.v1 import conversion_pb2 as pb
 from wapsi.rpc.cashback.v1 import conversion_pb2_grpc as pb_grpc
 from wapsi.rpc.errors import status_of
@@ -30,38 +32,28 @@ class ConversionServicer(pb_grpc.ConversionServiceServicer):
         if not 1 <= len(request.events) <= MAX_EVENTS:
             raise BatchInvalid(f"Send 1 to {MAX_EVENTS} events.")
         principal = current_principal()
+        results: list[pb.ConversionResult | None] = [None] * len(request.events)
+        reports: dict[int, service.Report] = {}
+        for position, event in enumerate(request.events):
+            try:
+                reports[position] = _report(principal, event)
+            except EventMalformed as error:
+                results[position] = pb.ConversionResult(event_id=event.event_id, status=status_of(error))
         async with self._runtime.db.read() as session:
             await service.check_reporter(session, principal, request.network)
-        response = pb.ReportConversionsResponse()
-        for event in request.events:
-            response.results.append(await self._report(principal, request.network, event))
-        return response
-
-    async def _report(self, principal: Principal, network: str, event: pb.ConversionEvent) -> pb.ConversionResult:
-        try:
-            if not event.event_id or len(event.event_id) > 200 or "\0" in event.event_id:
-                raise EventMalformed("event_id must have 1 to 200 characters.")
-            try:
-                sale = service.check_event(_fields(event))
-            except service.Malformed as error:
-                raise EventMalformed(f"The event could not be read: {error}.") from None
-            report = service.Report(
-                event.event_id,
-                service.Door.GRPC,
-                event.SerializeToString(deterministic=True),
-                str(principal),
-                sale,
-                principal=principal,
-            )
-            async with self._runtime.db.write() as session:
-                source = await service.source_of(session, network, event.merchant)
-                result = await service.ingest(session, self._runtime.keys, source, report)
-        except Unavailable:
-            # Not this event's fault: the whole call is worth a retry.
-            raise
-        except DomainError as error:
-            return pb.ConversionResult(event_id=event.event_id, status=status_of(error))
-        return _result(event.event_id, result)
+            sources = await _sources(session, request.network, reports.values())
+        items = {}
+        for position, report in reports.items():
+            source = sources[_direct(request.network, report)]
+            if isinstance(source, DomainError):
+                event_id = report.external_event_id
+                results[position] = pb.ConversionResult(event_id=event_id, status=status_of(source))
+            else:
+                items[position] = (source, report)
+        answers = await service.intake_of(self._runtime).submit_all(list(items.values()))
+        for position, answer in zip(items, answers, strict=True):
+            results[position] = _answer(request.events[position].event_id, answer)
+        return pb.ReportConversionsResponse(results=[result for result in results if result is not None])
 
     async def GetConversion(self, request: pb.GetConversionRequest, context: Any) -> pb.GetConversionResponse:
         async with self._runtime.db.read() as session:
@@ -70,6 +62,44 @@ class ConversionServicer(pb_grpc.ConversionServiceServicer):
             # Like a sale that does not exist: a stranger is not told which it is.
             raise service.ConversionNotFound("There is no such sale.", source=request.network)
         return pb.GetConversionResponse(conversion=_conversion(sale))
+
+
+async def _sources(
+    session: ReadSession, network: str, reports: Iterable[service.Report]
+) -> dict[str, service.Source | DomainError]:
+    """Who reports: the network, or by its slug each direct merchant that the events name."""
+    found: dict[str, service.Source | DomainError] = {}
+    for merchant in {_direct(network, report) for report in reports}:
+        try:
+            found[merchant] = await service.source_of(session, network, merchant)
+        except NotFound as error:
+            found[merchant] = error
+    return found
+
+
+def _direct(network: str, report: service.Report) -> str:
+    return "" if network or report.event is None else report.event.merchant
+
+
+def _report(principal: Principal, event: pb.ConversionEvent) -> service.Report:
+    """Raises EventMalformed."""
+    if not event.event_id or len(event.event_id) > 200 or "\0" in event.event_id:
+        raise EventMalformed("event_id must have 1 to 200 characters.")
+    try:
+        sale = service.check_event(_fields(event))
+    except service.Malformed as error:
+        raise EventMalformed(f"The event could not be read: {error}.") from None
+    raw = event.SerializeToString(deterministic=True)
+    return service.Report(event.event_id, service.Door.GRPC, raw, str(principal), sale, principal=principal)
+
+
+def _answer(event_id: str, answer: service.EventResult | BaseException) -> pb.ConversionResult:
+    if isinstance(answer, service.EventResult):
+        return _result(event_id, answer)
+    # What the database could not do is not this event's fault: the whole call is worth a retry.
+    if isinstance(answer, DomainError) and not isinstance(answer, Unavailable):
+        return pb.ConversionResult(event_id=event_id, status=status_of(answer))
+    raise answer
 
 
 def _fields(event: pb.ConversionEvent) -> dict[str, Any]:

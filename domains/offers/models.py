@@ -192,6 +192,7 @@ class CatalogueRow(Base):
     indexed_at: Mapped[datetime | None]
 
 
+_NOT_IN_STOCK = text("availability <> 'in_stock'")
 EmptyText = Annotated[str, mapped_column(server_default="")]
 EmptyList = Annotated[list[str], mapped_column(ARRAY(Text), server_default="{}")]
 
@@ -273,24 +274,24 @@ class OfferListingRow(Base):
     Beside the offer and not in it, so that a merge does not wait for these indexes. `price_minor` is what is paid now,
     `net_minor` that less the cashback of a customer of whom the merchant says nothing; both until `changes_at`.
     `brand` and `category` are in lower case, a category's levels joined by ' > '. `quality` counts what speaks for the
-    offer (0 to 4). What `document` holds is said in service/documents.py.
-    """
+    offer (0 to 4). What `document` holds is said in service/documents.py."""
 
     __tablename__ = "offer_listings"
     __table_args__ = (
         Index("ix_offer_listings_document", "document", postgresql_using="gin"),
         Index("ix_offer_listings_brand_id", "brand", "id", postgresql_where=text("brand <> ''")),
         Index("ix_offer_listings_category_id", "category", "id", postgresql_where=text("category <> ''")),
-        Index("ix_offer_listings_currency_price_minor_id", "currency", "price_minor", "id"),
-        Index("ix_offer_listings_currency_net_minor_id", "currency", "net_minor", "id"),
-        Index("ix_offer_listings_merchant_id_currency_price_minor_id", "merchant_id", "currency", "price_minor", "id"),
-        Index("ix_offer_listings_merchant_id_currency_net_minor_id", "merchant_id", "currency", "net_minor", "id"),
-        Index(
-            "ix_offer_listings_availability_id",
-            "availability",
-            "id",
-            postgresql_where=text("availability <> 'in_stock'"),
+        *(
+            Index(f"ix_offer_listings_{'_'.join(columns)}", *columns, postgresql_where=text(f"{column} <> ''"))
+            for column in ("brand", "category")
+            for columns in ((column, "currency", "price_minor", "id"), (column, "currency", "net_minor", "id"))
         ),
+        *(
+            Index(f"ix_offer_listings_{'_'.join(columns)}_id", *columns, "id")
+            for price in ("price_minor", "net_minor")
+            for columns in (("currency", price), ("merchant_id", "currency", price))
+        ),
+        Index("ix_offer_listings_availability_id", "availability", "id", postgresql_where=_NOT_IN_STOCK),
         Index("ix_offer_listings_changes_at", "changes_at", postgresql_where=text("changes_at IS NOT NULL")),
     )
 

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     database_migration_url: str | None = Field(None, description="As the schema's owner; default: database_url.")
     database_pool_size: int = Field(10, ge=1, le=200, description="Connections one process holds, a pool.")
     database_reads_pool_size: int = Field(
-        4, ge=1, le=200, description="Connections that a serving process holds beside them for the catalogue's reads."
+        6, ge=1, le=200, description="Connections that a serving process holds beside them for the catalogue's reads."
     )
     database_read_lag_limit_s: float = Field(5.0, gt=0, le=300, description="A replica further behind is not read.")
     database_pool_timeout_s: int = Field(5, ge=1)

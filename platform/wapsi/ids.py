@@ -1,5 +1,7 @@
 """Ids: UUIDv7, so that an index on them grows at its right end and an id tells when it was made."""
 
+import os
+import time
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,6 +16,18 @@ class MalformedID(Invalid):
 
 def new_id() -> UUID:
     return uuid7()
+
+
+def new_ids(count: int) -> list[UUID]:
+    """All of one moment, for what is written together."""
+    # 48 bits of milliseconds, the version, 12 random bits, the variant, 62 random bits.
+    head = (time.time_ns() // 1_000_000) << 80 | 7 << 76 | 2 << 62
+    chance = os.urandom(10 * count)
+    ids = []
+    for start in range(0, 10 * count, 10):
+        bits = int.from_bytes(chance[start : start + 10])
+        ids.append(UUID(int=head | (bits >> 62 & 0xFFF) << 64 | bits & (1 << 62) - 1))
+    return ids
 
 
 def time_of(id_: UUID) -> datetime:

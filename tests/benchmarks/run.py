@@ -37,6 +37,9 @@ MODULES = (
     "reads_mix",
     "reads_scale",
     "reads_peers",
+    "money",
+    "money_clicks",
+    "money_replay",
 )
 console = Console()
 

@@ -9,13 +9,22 @@ from domains.cashback.models.conversions import (
     MappingRow,
     RewardRow,
 )
-from domains.cashback.models.ledger import AccountRow, BalanceRow, EntryRow, StateChangeRow, TransactionRow
+from domains.cashback.models.ledger import (
+    AccountRow,
+    BalanceRow,
+    CheckRow,
+    EntryRow,
+    SealRow,
+    StateChangeRow,
+    TransactionRow,
+)
 from domains.cashback.models.payouts import PayoutRow, SandboxPayoutRow
 
 __all__ = [
     "AccountRow",
     "AdjustmentRow",
     "BalanceRow",
+    "CheckRow",
     "ClaimRow",
     "ClickRow",
     "ConversionRow",
@@ -25,6 +34,7 @@ __all__ = [
     "PayoutRow",
     "RewardRow",
     "SandboxPayoutRow",
+    "SealRow",
     "StateChangeRow",
     "TransactionRow",
 ]

@@ -59,7 +59,8 @@ class ConversionRow(Base):
     """One sale. `network_state` is what the network last said, which an unattributed sale does not follow.
 
     `posting_id` is the ledger transaction that recorded it first. `attribution` lists the rules that tied it to a
-    click, or did not.
+    click, or did not. No foreign keys on merchant, network and customer, which are never
+    deleted: their checks would lock the row of a popular merchant for every sale.
     """
 
     __tablename__ = "conversions"
@@ -74,11 +75,11 @@ class ConversionRow(Base):
 
     id: Mapped[PrimaryID]
     source: Mapped[str]
-    network_id: Mapped[UUID | None] = mapped_column(ForeignKey("affiliate_networks.id"))
+    network_id: Mapped[UUID | None]
     external_id: Mapped[str]
-    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"))
+    merchant_id: Mapped[UUID]
     click_id: Mapped[UUID | None]
-    customer_id: Mapped[UUID | None] = mapped_column(ForeignKey("customers.id"))
+    customer_id: Mapped[UUID | None]
     state: Mapped[str]
     network_state: Mapped[str]
     raw_status: Mapped[str]
@@ -154,8 +155,8 @@ class RewardRow(Base):
 
     id: Mapped[PrimaryID]
     conversion_id: Mapped[UUID] = mapped_column(ForeignKey("conversions.id"))
-    customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id"))
-    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"))
+    customer_id: Mapped[UUID]
+    merchant_id: Mapped[UUID]
     state: Mapped[str]
     amount_minor: Mapped[AmountMinor]
     currency: Mapped[Currency]

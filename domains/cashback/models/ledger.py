@@ -4,7 +4,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wapsi.db import Base
@@ -72,8 +83,8 @@ class TransactionRow(Base):
 class EntryRow(Base):
     """One line of a posting: debits are positive, credits negative.
 
-    `account_id` has no foreign key: its check would lock the row of a shared account, for every posting at once.
-    The trigger that balances a posting also checks its accounts, which are never deleted.
+    No foreign keys: their checks would lock the row of a shared account, for every posting at once, and are made one
+    by one. The trigger that balances postings also checks that posting and accounts exist; none is ever deleted.
     """
 
     __tablename__ = "ledger_entries"
@@ -84,7 +95,7 @@ class EntryRow(Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_transactions.id"))
+    transaction_id: Mapped[UUID]
     account_id: Mapped[int] = mapped_column(BigInteger)
     amount_minor: Mapped[AmountMinor]
     currency: Mapped[Currency]
@@ -110,3 +121,30 @@ class StateChangeRow(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     trace_id: Mapped[str | None]
     at: Mapped[CreatedAt]
+
+
+class SealRow(Base):
+    """A batch of entries with their digests, and a MAC that covers the seal before it. See service/seals.py."""
+
+    __tablename__ = "ledger_seals"
+    __table_args__ = (CheckConstraint("number >= 1 AND first_entry_id <= last_entry_id", name="range"),)
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    first_entry_id: Mapped[int] = mapped_column(BigInteger)
+    last_entry_id: Mapped[int] = mapped_column(BigInteger)
+    entry_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    digests: Mapped[bytes] = mapped_column(LargeBinary)
+    rows_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    mac: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_at: Mapped[CreatedAt]
+
+
+class CheckRow(Base):
+    """How far the seals were verified, and how far their older ones anew."""
+
+    __tablename__ = "ledger_checks"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    verified_to: Mapped[int] = mapped_column(BigInteger)
+    revisited_to: Mapped[int] = mapped_column(BigInteger)
+    checked_at: Mapped[CreatedAt]

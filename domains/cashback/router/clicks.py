@@ -3,18 +3,47 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Header
+from fastapi import APIRouter, Header, Request
+from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from domains.cashback import service
 from domains.cashback.router.routers import Customer, router
 from domains.cashback.schemas import ClickIn, ClickOut, ReceiptOut, TrackingStatsOut
-from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep
-from wapsi.http.idempotency import IdempotencyDep
+from wapsi.errors import DomainError
+from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, get_runtime
+from wapsi.http.direct_routes import answered_by, principal_with
+from wapsi.http.idempotency import response_of
+from wapsi.http.keyed import KeyedDep, KeyedRequest, keyed_request
 from wapsi.http.problems import problem_responses
+from wapsi.runtime import Runtime
+from wapsi.security.permissions import Permission
+from wapsi.security.principal import Principal
 
 
-@router.post(
+async def _created(request: Request) -> Response | None:
+    """As create_click, of a request with which nothing is wrong."""
+    principal = await principal_with(request, Permission.OWN_ACCOUNT)
+    headers = request.headers
+    if principal is None or headers.get("content-type") != "application/json":
+        return None
+    try:
+        keyed = await keyed_request(request, headers.get("idempotency-key"), str(principal))
+        body = ClickIn.model_validate_json(await request.body())
+    except (DomainError, ValidationError):
+        return None
+    return await _click(get_runtime(request), keyed, principal, body, headers.get("user-agent", ""))
+
+
+async def _followed(request: Request) -> Response:
+    return await _lead_on(get_runtime(request), request.path_params["token"])
+
+
+create_router = APIRouter(route_class=answered_by(_created))
+follow_router = APIRouter(route_class=answered_by(_followed))
+
+
+@create_router.post(
     "/v1/clicks",
     status_code=201,
     response_model=ClickOut,
@@ -22,30 +51,29 @@ from wapsi.http.problems import problem_responses
     responses=problem_responses(400, 401, 403, 404, 409, 422),
 )
 async def create_click(
-    session: WriteDep,
     runtime: RuntimeDep,
-    idempotency: IdempotencyDep,
+    keyed: KeyedDep,
     principal: Customer,
     body: ClickIn,
     user_agent: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
     """A short link to follow, and a signed receipt of what is promised for a purchase after it."""
-
-    async def work() -> ClickOut:
-        new = service.NewClick(body.offer_id, body.merchant, body.link, user_agent)
-        click = await service.create_click(session, runtime, principal.id, new)
-        return ClickOut(click_id=click.id, url=click.url, receipt=click.receipt)
-
-    return await idempotency.answer(work)
+    return await _click(runtime, keyed, principal, body, user_agent)
 
 
-@router.get("/v1/clicks/{click_id}/receipt", tags=["clicks"], responses=problem_responses(401, 403, 404, 422))
-async def get_receipt(session: ReadDep, principal: Customer, click_id: UUID) -> ReceiptOut:
-    """Of an own click."""
-    return ReceiptOut(click_id=click_id, receipt=await service.get_receipt(session, principal.id, click_id))
+async def _click(
+    runtime: Runtime, keyed: KeyedRequest, principal: Principal, body: ClickIn, user_agent: str
+) -> Response:
+    new = service.NewClick(body.offer_id, body.merchant, body.link, user_agent)
+    answer = await service.click_desk_of(runtime).submit_keyed(principal.id, new, keyed, _body)
+    return response_of(answer.body, answer.status, answer.location, replayed=answer.replayed)
 
 
-@router.get(
+def _body(click: service.Click) -> bytes:
+    return ClickOut(click_id=click.id, url=click.url, receipt=click.receipt).model_dump_json().encode()
+
+
+@follow_router.get(
     "/r/{token}",
     status_code=302,
     response_class=RedirectResponse,
@@ -53,16 +81,25 @@ async def get_receipt(session: ReadDep, principal: Customer, click_id: UUID) -> 
     dependencies=[PublicDep],
     responses={302: {"description": "To the merchant."}, **problem_responses(404)},
 )
-async def follow(session: WriteDep, runtime: RuntimeDep, token: str) -> Response:
+async def follow(runtime: RuntimeDep, token: str) -> Response:
     """Leads on to the merchant. Links never expire; cashback depends on the merchant's click window."""
-    target = await service.follow(session, runtime.keys, token)
+    return await _lead_on(runtime, token)
+
+
+async def _lead_on(runtime: Runtime, token: str) -> Response:
     headers = {
-        "Location": target,
+        "Location": await service.click_desk_of(runtime).follow(token),
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
         "X-Robots-Tag": "noindex",
     }
     return Response(status_code=302, headers=headers)
+
+
+@router.get("/v1/clicks/{click_id}/receipt", tags=["clicks"], responses=problem_responses(401, 403, 404, 422))
+async def get_receipt(session: ReadDep, principal: Customer, click_id: UUID) -> ReceiptOut:
+    """Of an own click."""
+    return ReceiptOut(click_id=click_id, receipt=await service.get_receipt(session, principal.id, click_id))
 
 
 @router.get(
@@ -76,3 +113,7 @@ async def get_tracking_stats(session: ReadDep, response: Response, slug: str) ->
     stats = TrackingStatsOut.model_validate(await service.tracking_stats(session, slug))
     response.headers["Cache-Control"] = "public, max-age=60"
     return stats
+
+
+router.include_router(create_router)
+router.include_router(follow_router)

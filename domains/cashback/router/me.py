@@ -31,15 +31,15 @@ _MADE = problem_responses(400, 401, 403, 404, 409, 422)
 
 
 @router.get("/v1/me/balance", tags=["me"], responses=problem_responses(401, 403))
-async def get_balance(session: ReadDep, principal: Customer) -> BalancesOut:
+async def get_balance(runtime: RuntimeDep, principal: Customer) -> BalancesOut:
     """One balance a currency; none before the first cashback."""
-    found = await service.balances(session, principal.id)
+    found = await service.balances(runtime.db.reads, principal.id)
     return BalancesOut(balances=[BalanceOut.model_validate(balance) for balance in found])
 
 
 @router.get("/v1/me/cashbacks", tags=["me"], responses=_READ)
 async def list_cashbacks(
-    session: ReadDep,
+    runtime: RuntimeDep,
     principal: Customer,
     state: Annotated[RewardState | None, Query()] = None,
     limit: PageSize = 50,
@@ -48,7 +48,7 @@ async def list_cashbacks(
     """The newest first."""
     listing = f"cashbacks {state}"
     rewards = await service.list_rewards(
-        session, principal.id, limit=limit + 1, state=state, before=id_in_cursor(listing, cursor)
+        runtime.db.reads, principal.id, limit=limit + 1, state=state, before=id_in_cursor(listing, cursor)
     )
     page, more = split_page(rewards, limit)
     return Page(
@@ -73,11 +73,12 @@ async def explain_cashback(
 
 @router.get("/v1/me/statements", tags=["me"], responses=_READ)
 async def get_statement(
-    session: ReadDep, principal: Customer, limit: PageSize = 50, cursor: CursorParam = None
+    runtime: RuntimeDep, principal: Customer, limit: PageSize = 50, cursor: CursorParam = None
 ) -> Page[StatementLineOut]:
     """Every change of the balance, the newest first."""
     listing = "statement"
-    lines = await service.statement(session, principal.id, limit=limit + 1, before=number_in_cursor(listing, cursor))
+    before = number_in_cursor(listing, cursor)
+    lines = await service.statement(runtime.db.reads, principal.id, limit=limit + 1, before=before)
     page, more = split_page(lines, limit)
     return Page(
         items=[StatementLineOut.model_validate(line) for line in page],

@@ -8,7 +8,7 @@ from domains.cashback import service
 from domains.cashback.router.routers import router
 from domains.cashback.schemas import PostbackOut
 from domains.merchants import service as merchants
-from wapsi.http.deps import PublicDep, RuntimeDep, WriteDep
+from wapsi.http.deps import PublicDep, RuntimeDep
 from wapsi.http.problems import problem_responses
 
 
@@ -28,15 +28,16 @@ from wapsi.http.problems import problem_responses
         ],
     },
 )
-async def receive_postback(request: Request, session: WriteDep, runtime: RuntimeDep, network: str) -> PostbackOut:
+async def receive_postback(request: Request, runtime: RuntimeDep, network: str) -> PostbackOut:
     """Takes one event about one sale, once for ever: a repeated webhook-id gets the first answer again.
 
     Whatever is signed is stored. An event that could not be read or taken is answered 200 with its `outcome`,
     because sending it again would not change that.
     """
-    source = await service.source_of(session, network)
-    assert source.network_id is not None
-    secrets = await merchants.postback_secrets(session, runtime.keys, source.network_id)
+    async with runtime.db.read() as session:
+        source = await service.source_of(session, network)
+        assert source.network_id is not None
+        secrets = await merchants.postback_secrets(session, runtime.keys, source.network_id)
     body = await request.body()
     webhook_id = service.verify_postback(secrets, request.headers, body, now_s=time.time())
     event, fault = None, ""
@@ -45,4 +46,4 @@ async def receive_postback(request: Request, session: WriteDep, runtime: Runtime
     except service.Malformed as error:
         fault = str(error)
     report = service.Report(webhook_id, service.Door.POSTBACK, body, f"network:{network}", event, fault, principal=None)
-    return PostbackOut.model_validate(await service.ingest(session, runtime.keys, source, report))
+    return PostbackOut.model_validate(await service.intake_of(runtime).submit((source, report)))

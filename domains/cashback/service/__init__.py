@@ -14,14 +14,13 @@ from domains.cashback.service.books import (
     Bucket,
     StatementLine,
     TransactionView,
-    balances,
     get_transaction,
     list_accounts,
-    statement,
 )
 from domains.cashback.service.claims import ClaimView, NewClaim, list_claims, move_claim, submit_claim
-from domains.cashback.service.clicks import Click, NewClick, create_click, ensure_partitions, follow, get_receipt
-from domains.cashback.service.conversions import Report, check_reporter, decide, ingest
+from domains.cashback.service.click_desk import ClickDesk, click_desk_of, create_click
+from domains.cashback.service.clicks import Click, NewClick, ensure_partitions, get_receipt
+from domains.cashback.service.conversions import decide, ingest, ingest_many
 from domains.cashback.service.events import (
     EventResult,
     Malformed,
@@ -32,6 +31,7 @@ from domains.cashback.service.events import (
     source_of,
 )
 from domains.cashback.service.explain import Explanation, explain_conversion, explain_reward
+from domains.cashback.service.intake import Intake, intake_of
 from domains.cashback.service.payout_sending import park_unsent, send_payout, sweep_payouts
 from domains.cashback.service.payouts import (
     SEND_PAYOUT,
@@ -43,10 +43,21 @@ from domains.cashback.service.payouts import (
     request_payout,
 )
 from domains.cashback.service.providers import DEFAULT_PROVIDER, PROVIDERS, PayoutProvider, provider_of
+from domains.cashback.service.reconciliation import Line, reconcile, reconcile_and_report
+from domains.cashback.service.reports import Report, check_reporter
 from domains.cashback.service.rewards import hold, mark_overdue, release
+from domains.cashback.service.seals import last_seal
 from domains.cashback.service.signatures import sign_postback, verify_postback
 from domains.cashback.service.stats import TrackingStats, tracking_stats
-from domains.cashback.service.verification import Violation, verify_and_report, verify_ledger
+from domains.cashback.service.verification import (
+    report,
+    seal_entries,
+    verify_and_report,
+    verify_everything,
+    verify_ledger,
+    verify_new_seals,
+    verify_seals,
+)
 from domains.cashback.service.views import (
     ConversionView,
     EventView,
@@ -55,8 +66,9 @@ from domains.cashback.service.views import (
     get_reward,
     list_conversions,
     list_events,
-    list_rewards,
 )
+from domains.cashback.service.violations import Violation
+from domains.cashback.service.wallet import balances, list_rewards, statement
 from domains.cashback.states import (
     ClaimReason,
     ClaimState,
@@ -79,6 +91,7 @@ __all__ = [
     "ClaimState",
     "ClaimView",
     "Click",
+    "ClickDesk",
     "ConversionNotFound",
     "ConversionState",
     "ConversionView",
@@ -89,6 +102,8 @@ __all__ = [
     "EventResult",
     "EventView",
     "Explanation",
+    "Intake",
+    "Line",
     "Malformed",
     "MerchantNotReportable",
     "NewClaim",
@@ -110,19 +125,22 @@ __all__ = [
     "cancel_payout",
     "check_event",
     "check_reporter",
+    "click_desk_of",
     "create_click",
     "decide",
     "ensure_partitions",
     "explain_conversion",
     "explain_reward",
     "find_conversion",
-    "follow",
     "get_receipt",
     "get_reward",
     "get_transaction",
     "hold",
     "hold_payout",
     "ingest",
+    "ingest_many",
+    "intake_of",
+    "last_seal",
     "list_accounts",
     "list_claims",
     "list_conversions",
@@ -134,9 +152,13 @@ __all__ = [
     "park_unsent",
     "parse_event",
     "provider_of",
+    "reconcile",
+    "reconcile_and_report",
     "release",
     "release_payout",
+    "report",
     "request_payout",
+    "seal_entries",
     "send_payout",
     "sign_postback",
     "source_of",
@@ -145,6 +167,9 @@ __all__ = [
     "sweep_payouts",
     "tracking_stats",
     "verify_and_report",
+    "verify_everything",
     "verify_ledger",
+    "verify_new_seals",
     "verify_postback",
+    "verify_seals",
 ]

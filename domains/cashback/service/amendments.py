@@ -2,36 +2,34 @@
 
 from uuid import UUID
 
-from domains.cashback.models import AdjustmentRow, ConversionRow
 from domains.cashback.service import pricing, receipts
-from domains.cashback.service.clicks import find_click
+from domains.cashback.service.drafts import Draft
 from domains.cashback.service.events import SaleEvent
+from domains.cashback.service.loading import Clicks
 from domains.cashback.service.postings import Sale, post_amended
+from domains.cashback.service.records import Adjustment, Conversion
 from domains.cashback.service.refusals import Refused
 from wapsi.clock import now
-from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
-from wapsi.security.signing import Keys
 
 
-async def amend(session: WriteSession, keys: Keys, sale: Sale, event: SaleEvent, event_id: UUID) -> bool:
-    """Whether anything changed. What an event leaves out stays as it was. Raises Refused, before any change."""
+def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: UUID) -> bool:
+    """Whether anything changed. What an event leaves out stays as it was. Raises Refused."""
     row = sale.conversion
     if not differs(row, event):
         return False
     order, commission, category, customer_type = _after(row, event)
     price = None
     if sale.reward is not None:
-        receipt = await receipt_of(session, keys, row.click_id)
-        price = price_of(receipt, order, row.currency, category, customer_type)
+        price = price_of(_receipt_of(clicks, row.click_id), order, row.currency, category, customer_type)
     reward_before = sale.reward_minor
     reward_after = reward_before if price is None else price.amount_minor
     adjustment_id = new_id()
-    transaction_id = await post_amended(
-        session, sale, adjustment_id, commission - row.commission_minor, reward_after - reward_before
+    transaction_id = post_amended(
+        draft, sale, adjustment_id, commission - row.commission_minor, reward_after - reward_before
     )
-    session.add(
-        AdjustmentRow(
+    draft.adjustments.append(
+        Adjustment(
             id=adjustment_id,
             conversion_id=row.id,
             event_id=event_id,
@@ -52,16 +50,15 @@ async def amend(session: WriteSession, keys: Keys, sale: Sale, event: SaleEvent,
         sale.reward.amount_minor = price.amount_minor
         sale.reward.pricing = price.as_json()
         sale.reward.updated_at = now()
-    await session.flush()
     return True
 
 
-def differs(row: ConversionRow, event: SaleEvent) -> bool:
+def differs(row: Conversion, event: SaleEvent) -> bool:
     """Whether the event says something else of the sale than its state."""
     return _after(row, event) != (row.order_amount_minor, row.commission_minor, row.rate_category, row.customer_type)
 
 
-def _after(row: ConversionRow, event: SaleEvent) -> tuple[int, int, str, str]:
+def _after(row: Conversion, event: SaleEvent) -> tuple[int, int, str, str]:
     return (
         row.order_amount_minor if event.order_amount_minor is None else event.order_amount_minor,
         row.commission_minor if event.commission_minor is None else event.commission_minor,
@@ -70,13 +67,12 @@ def _after(row: ConversionRow, event: SaleEvent) -> tuple[int, int, str, str]:
     )
 
 
-async def receipt_of(session: ReadSession, keys: Keys, click_id: UUID | None) -> receipts.Receipt:
+def _receipt_of(clicks: Clicks, click_id: UUID | None) -> receipts.Receipt:
     """Raises Refused where the click is gone or its receipt is not genuine."""
-    click = None if click_id is None else await find_click(session, click_id)
-    if click is None:
+    if click_id is None or clicks.find(click_id) is None:
         raise Refused("CLICK_GONE", "The click behind this sale is no longer stored, and with it its receipt.")
     try:
-        return receipts.read(keys, click.receipt)
+        return clicks.receipt(click_id)
     except receipts.ReceiptInvalid as error:
         raise Refused("RECEIPT_INVALID", f"The click's receipt is not genuine: {error}.") from None
 

@@ -5,11 +5,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from domains.cashback.models import ClickRow
 from domains.cashback.service import receipts
 from domains.cashback.service.events import SaleEvent
+from domains.cashback.service.loading import Clicks
 from domains.cashback.states import ConversionState
-from wapsi.security.signing import Keys
 
 # The shop's clock may be behind ours.
 CLOCK_TOLERANCE = timedelta(minutes=15)
@@ -27,10 +26,9 @@ class Attribution:
     forged: str | None = None
 
 
-def attribute(
-    keys: Keys, event: SaleEvent, state: ConversionState, merchant_id: UUID, click: ClickRow | None
-) -> Attribution:
+def attribute(clicks: Clicks, event: SaleEvent, state: ConversionState, merchant_id: UUID) -> Attribution:
     rules: list[dict[str, Any]] = []
+    click = clicks.named(event)
 
     def holds(rule: str, matched: bool, why: str) -> bool:
         rules.append({"rule": rule, "matched": matched, "why": why})
@@ -45,7 +43,7 @@ def attribute(
     if not holds("click_of_merchant", same_merchant, "the click led to " + ("it" if same_merchant else "another")):
         return Attribution(None, rules)
     try:
-        receipt = receipts.read(keys, click.receipt)
+        receipt = clicks.receipt(click.id)
     except receipts.ReceiptInvalid as error:
         holds("receipt_genuine", False, str(error))
         return Attribution(None, rules, forged=str(error))

@@ -85,49 +85,6 @@ class TransactionView:
     entries: tuple[EntryView, ...]
 
 
-async def balances(session: ReadSession, customer_id: UUID) -> list[Balance]:
-    """One for each currency that the customer ever earned in."""
-    rows = await session.execute(
-        text(
-            "SELECT a.currency,"
-            " coalesce(sum(b.balance_minor) FILTER (WHERE a.path LIKE '%\\:pending'), 0)::bigint AS pending_minor,"
-            " coalesce(sum(b.balance_minor) FILTER (WHERE a.path LIKE '%\\:available'), 0)::bigint AS available_minor,"
-            " coalesce(sum(b.balance_minor) FILTER (WHERE a.path LIKE 'assets\\:%'), 0)::bigint AS owed_minor,"
-            " (SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM rewards r WHERE r.customer_id = :customer_id"
-            "  AND r.currency = a.currency AND r.state = 'held') AS held_minor,"
-            " (SELECT coalesce(sum(p.amount_minor), 0)::bigint FROM payouts p WHERE p.customer_id = :customer_id"
-            "  AND p.currency = a.currency AND p.state IN ('requested', 'held', 'processing', 'unknown'))"
-            "  AS in_flight_minor,"
-            " (SELECT coalesce(sum(p.amount_minor), 0)::bigint FROM payouts p WHERE p.customer_id = :customer_id"
-            "  AND p.currency = a.currency AND p.state = 'succeeded') AS paid_out_minor"
-            " FROM ledger_accounts a JOIN ledger_balances b ON b.account_id = a.id"
-            " WHERE a.customer_id = :customer_id GROUP BY a.currency ORDER BY a.currency"
-        ),
-        {"customer_id": customer_id},
-    )
-    return [Balance(**row) for row in rows.mappings()]
-
-
-async def statement(
-    session: ReadSession, customer_id: UUID, *, limit: int, before: int | None = None
-) -> list[StatementLine]:
-    """The newest first; `before` is the id of the last line seen."""
-    rows = await session.execute(
-        text(
-            "SELECT e.id, t.posted_at AS at, t.kind, t.description, t.id AS transaction_id, e.currency,"
-            " CASE WHEN a.path LIKE 'assets\\:%' THEN 'owed' WHEN a.path LIKE '%\\:pending' THEN 'pending'"
-            " ELSE 'available' END AS bucket,"
-            " CASE a.normal_side WHEN 'debit' THEN e.amount_minor ELSE -e.amount_minor END AS amount_minor"
-            " FROM ledger_accounts a JOIN ledger_entries e ON e.account_id = a.id"
-            " JOIN ledger_transactions t ON t.id = e.transaction_id"
-            " WHERE a.customer_id = :customer_id AND (CAST(:before AS bigint) IS NULL OR e.id < :before)"
-            " ORDER BY e.id DESC LIMIT :limit"
-        ),
-        {"customer_id": customer_id, "before": before, "limit": limit},
-    )
-    return [StatementLine(**{**row, "bucket": Bucket(row["bucket"])}) for row in rows.mappings()]
-
-
 async def list_accounts(
     session: ReadSession, *, limit: int, prefix: str = "", after: int | None = None
 ) -> list[AccountView]:

@@ -1,39 +1,46 @@
-"""Clicks: a customer's way out to a merchant, with the receipt of what was promised for it."""
+"""Clicks: a customer's way out to a merchant, with the receipt of what was promised for it.
+
+Clicks that come at the same time are recorded together: the number of statements does not depend on how many they are.
+"""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+import asyncpg
+from sqlalchemy import select, text
 
 from domains.cashback.errors import ClickTargetInvalid, CustomerNotActive, MerchantNotClickable
 from domains.cashback.models import ClickRow
-from domains.cashback.service import receipts
+from domains.cashback.service import click_rows, receipts
+from domains.cashback.service.click_rows import NewRow
 from domains.cashback.service.links import (
     check_landing_link,
-    click_of_token,
     click_token,
     tracked_link,
     unknown_click,
 )
 from domains.customers import service as customers
+from domains.customers.service import standing
 from domains.merchants import service as merchants
-from domains.offers import service as offers
+from domains.merchants.service import visits
+from domains.merchants.service.visits import Visit
+from domains.offers.service import OfferRef, buyable
 from wapsi.db import ReadSession, WriteSession
-from wapsi.ids import new_id, time_of
-from wapsi.runtime import Runtime
+from wapsi.errors import DomainError
+from wapsi.ids import new_ids, time_of
 from wapsi.security.signing import Keys
-from wapsi.telemetry.setup import current_trace_id
 
-# A second click on the same thing within this time is an impatient finger, not another visit.
-DUPLICATE_WITHIN = timedelta(seconds=10)
 PARTITION_MONTHS_AHEAD = 3
 _USER_AGENT_LENGTH = 400
 _BOT = re.compile(
     r"bot\b|crawl|spider|slurp|preview|scrap|headless|phantom|curl/|wget/|python-|httpx|go-http|java/|libwww", re.I
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_REMEMBERED_AGENTS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,15 @@ class NewClick:
 
 
 @dataclass(frozen=True, slots=True)
+class ClickRequest:
+    """`trace_id`: of the request, since a group has many."""
+
+    customer_id: UUID
+    new: NewClick
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Click:
     """`url` is the short link to follow, `receipt` the signed promise."""
 
@@ -55,41 +71,110 @@ class Click:
     receipt: str
 
 
-async def create_click(session: WriteSession, runtime: Runtime, customer_id: UUID, new: NewClick) -> Click:
-    """Raises ClickTargetInvalid, CustomerNotActive, MerchantNotClickable, LandingLinkRefused and what the other
-    domains raise for an unknown offer or merchant, or one without rates."""
-    customer = await customers.get_customer(session, customer_id)
-    if customer.status != customers.CustomerStatus.ACTIVE:
-        raise CustomerNotActive("This account is not active.")
-    merchant, offer = await _target(session, new)
-    if merchant.status != merchants.MerchantStatus.ACTIVE or merchant.deep_link_template is None:
-        raise MerchantNotClickable(f"{merchant.name} takes no visits at the moment.", merchant=merchant.slug)
-    click_id = new_id()
-    clicked_at = time_of(click_id)
-    landing = check_landing_link(_landing_link(new, merchant, offer), merchant.allowed_landing_hosts)
-    schedule = await merchants.rates_at(session, merchant.id, clicked_at)
-    receipt = receipts.promise(click_id, customer_id, clicked_at, merchant, schedule, offer)
-    signed = receipts.sign(runtime.keys, runtime.settings.public_url, receipt)
-    offer_id = None if offer is None else offer.id
-    row = ClickRow(
-        id=click_id,
-        clicked_at=clicked_at,
-        customer_id=customer_id,
-        merchant_id=merchant.id,
-        offer_id=offer_id,
-        currency=merchant.currency,
-        landing_url=landing,
-        target_url=tracked_link(merchant.deep_link_template, landing, click_id),
-        rate_schedule_version=schedule.version,
-        receipt=signed,
-        user_agent=_CONTROL.sub(" ", new.user_agent)[:_USER_AGENT_LENGTH],
-        bot=is_bot(new.user_agent),
-        duplicate_of=await _duplicate(session, customer_id, merchant.id, offer_id, clicked_at),
-        trace_id=current_trace_id(),
-    )
-    session.add(row)
-    await session.flush()
-    return Click(click_id, f"{runtime.settings.public_url}/r/{click_token(runtime.keys, click_id)}", signed)
+class ClickBook:
+    """What a process needs to record clicks, and what it remembers of merchants and of their terms."""
+
+    def __init__(self, keys: Keys, public_url: str) -> None:
+        self._keys = keys
+        self._public_url = public_url
+        self._visits = visits.Visits()
+        self._terms: dict[UUID, tuple[Visit, bytes]] = {}
+        self.under_way = click_rows.UnderWay()
+
+    async def record(self, driver: asyncpg.Connection, requests: Sequence[ClickRequest]) -> list[Click | DomainError]:
+        """Records all that can be, in this order, and says of each what became of it.
+
+        Refusals are ClickTargetInvalid, CustomerNotActive, MerchantNotClickable, LandingLinkRefused and what the other
+        domains say of an unknown customer, offer or merchant, or one without rates. All clicks of a group are of one
+        moment, and what is promised is what was committed before it.
+        """
+        await click_rows.plan_by_keys(driver)
+        ids = new_ids(len(requests))
+        at = time_of(ids[0])
+        facts = await self._facts(driver, requests, at)
+        answers: list[Click | DomainError] = []
+        rows: list[NewRow] = []
+        for click_id, request in zip(ids, requests, strict=True):
+            try:
+                click, row = self._click(facts, click_id, at, request)
+            except DomainError as refusal:
+                answers.append(refusal)
+                continue
+            answers.append(click)
+            rows.append(row)
+        await click_rows.insert(driver, at, rows, self.under_way)
+        return answers
+
+    async def _facts(self, driver: asyncpg.Connection, requests: Sequence[ClickRequest], at: datetime) -> "_Facts":
+        statuses = await standing.statuses_of(driver, {request.customer_id for request in requests})
+        offer_ids = {request.new.offer_id for request in requests if request.new.offer_id is not None}
+        offers = await buyable.buyable_offers(driver, offer_ids)
+        slugs = {request.new.merchant for request in requests if request.new.merchant is not None}
+        found = await self._visits.at(driver, slugs, {offer.merchant_id for offer in offers.values()}, at)
+        return _Facts(statuses, offers, found)
+
+    def _click(self, facts: "_Facts", click_id: UUID, at: datetime, request: ClickRequest) -> tuple[Click, NewRow]:
+        """Raises what a click is refused by."""
+        status = facts.statuses.get(request.customer_id)
+        if status is None:
+            raise standing.no_such_customer(request.customer_id)
+        if status is not customers.CustomerStatus.ACTIVE:
+            raise CustomerNotActive("This account is not active.")
+        new = request.new
+        visit, offer = facts.target(new)
+        merchant, schedule = visit.merchant, visit.schedule
+        if merchant.status is not merchants.MerchantStatus.ACTIVE or merchant.deep_link_template is None:
+            raise MerchantNotClickable(f"{merchant.name} takes no visits at the moment.", merchant=merchant.slug)
+        landing = check_landing_link(_landing_link(new, merchant, offer), merchant.allowed_landing_hosts)
+        if schedule is None:
+            raise visits.no_rates(merchant.id)
+        receipt = receipts.promise(click_id, request.customer_id, at, merchant, schedule, offer)
+        signed = receipts.sign(self._keys, self._public_url, receipt, self._terms_of(visit, receipt))
+        agent, bot = _user_agent(new.user_agent[:_USER_AGENT_LENGTH])
+        row = NewRow(
+            id=click_id,
+            customer_id=request.customer_id,
+            merchant_id=merchant.id,
+            offer_id=new.offer_id,
+            currency=merchant.currency,
+            landing_url=landing,
+            target_url=tracked_link(merchant.deep_link_template, landing, click_id),
+            rate_schedule_version=schedule.version,
+            receipt=signed,
+            user_agent=agent,
+            bot=bot,
+            trace_id=request.trace_id,
+        )
+        return Click(click_id, f"{self._public_url}/r/{click_token(self._keys, click_id)}", signed), row
+
+    def _terms_of(self, visit: Visit, receipt: receipts.Receipt) -> bytes:
+        known = self._terms.get(receipt.merchant_id)
+        if known is None or known[0] is not visit:
+            known = self._terms[receipt.merchant_id] = (visit, receipts.terms_of(self._public_url, receipt))
+        return known[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    statuses: dict[UUID, customers.CustomerStatus]
+    offers: dict[UUID, OfferRef]
+    merchants: dict[UUID | str, Visit]
+
+    def target(self, new: NewClick) -> tuple[Visit, OfferRef | None]:
+        """Raises ClickTargetInvalid, MerchantNotFound and OfferNotFound."""
+        if (new.offer_id is None) == (new.merchant is None):
+            raise ClickTargetInvalid("Name either an offer_id or a merchant.")
+        if new.offer_id is None:
+            assert new.merchant is not None
+            visit = self.merchants.get(new.merchant)
+            if visit is None or visit.merchant.status not in merchants.PUBLIC_STATUSES:
+                raise visits.no_such_merchant(new.merchant)
+            return visit, None
+        offer = self.offers.get(new.offer_id)
+        visit = None if offer is None else self.merchants.get(offer.merchant_id)
+        if visit is None or visit.merchant.status is not merchants.MerchantStatus.ACTIVE:
+            raise buyable.no_such_offer(new.offer_id)
+        return visit, offer
 
 
 def is_bot(user_agent: str) -> bool:
@@ -97,17 +182,13 @@ def is_bot(user_agent: str) -> bool:
     return not user_agent.strip() or _BOT.search(user_agent) is not None
 
 
-async def _target(session: ReadSession, new: NewClick) -> tuple[merchants.MerchantRef, offers.OfferRef | None]:
-    if (new.offer_id is None) == (new.merchant is None):
-        raise ClickTargetInvalid("Name either an offer_id or a merchant.")
-    if new.offer_id is None:
-        assert new.merchant is not None
-        return await merchants.get_merchant(session, new.merchant, statuses=merchants.PUBLIC_STATUSES), None
-    offer = await offers.get_offer(session, new.offer_id)
-    return await merchants.get_merchant_by_id(session, offer.merchant_id), offer
+@lru_cache(_REMEMBERED_AGENTS)
+def _user_agent(text: str) -> tuple[str, bool]:
+    """As it is kept, and whether it is a program's. A few browsers make most of the clicks."""
+    return _CONTROL.sub(" ", text), is_bot(text)
 
 
-def _landing_link(new: NewClick, merchant: merchants.MerchantRef, offer: offers.OfferRef | None) -> str:
+def _landing_link(new: NewClick, merchant: merchants.MerchantRef, offer: OfferRef | None) -> str:
     if new.link is not None:
         return new.link
     if offer is not None:
@@ -115,43 +196,6 @@ def _landing_link(new: NewClick, merchant: merchants.MerchantRef, offer: offers.
     if not merchant.allowed_landing_hosts:
         raise MerchantNotClickable(f"{merchant.name} takes no visits at the moment.", merchant=merchant.slug)
     return f"https://{merchant.allowed_landing_hosts[0]}/"
-
-
-async def _duplicate(
-    session: ReadSession, customer_id: UUID, merchant_id: UUID, offer_id: UUID | None, clicked_at: datetime
-) -> UUID | None:
-    return await session.scalar(
-        select(ClickRow.id)
-        .where(
-            ClickRow.customer_id == customer_id,
-            ClickRow.clicked_at > clicked_at - DUPLICATE_WITHIN,
-            ClickRow.clicked_at <= clicked_at,
-            ClickRow.merchant_id == merchant_id,
-            ClickRow.offer_id.is_not_distinct_from(offer_id),
-        )
-        .order_by(ClickRow.clicked_at.desc())
-        .limit(1)
-    )
-
-
-async def follow(session: WriteSession, keys: Keys, token: str) -> str:
-    """Where to send the browser; notes the first time. Raises ClickNotFound.
-
-    A click past its window still leads on: the visitor wants to go there, only no cashback comes of it any more,
-    which attribution decides.
-    """
-    click_id = click_of_token(keys, token)
-    row = await find_click(session, click_id)
-    if row is None:
-        raise unknown_click()
-    if row.redirected_at is None:
-        await session.execute(
-            update(ClickRow)
-            .where(ClickRow.id == row.id, ClickRow.clicked_at == row.clicked_at, ClickRow.redirected_at.is_(None))
-            .values(redirected_at=func.now())
-            .execution_options(synchronize_session=False)
-        )
-    return row.target_url
 
 
 async def get_receipt(session: ReadSession, customer_id: UUID, click_id: UUID) -> str:

@@ -7,16 +7,11 @@ from uuid import UUID
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StringConstraints, ValidationError
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
-from domains.cashback.models import EventRow
-from domains.cashback.states import Door, EventOutcome
+from domains.cashback.states import EventOutcome
 from domains.merchants import service as merchants
 from wapsi.clock import now
-from wapsi.db import ReadSession, WriteSession
-from wapsi.ids import new_id
-from wapsi.telemetry.setup import current_trace_id
+from wapsi.db import ReadSession
 
 MAX_AMOUNT_MINOR = 10**15
 # A clock that is a little ahead is forgiven; more would make every later event look old.
@@ -108,57 +103,3 @@ class EventResult:
     reason: str
     message: str
     repeated: bool
-
-
-async def store(
-    session: WriteSession,
-    source: str,
-    external_event_id: str,
-    *,
-    door: Door,
-    raw: bytes,
-    event: SaleEvent | None,
-    actor: str,
-) -> UUID | None:
-    """The id of the new inbox row; None where this event came before. A simultaneous twin is waited for."""
-    statement = (
-        insert(EventRow)
-        .values(
-            id=new_id(),
-            source=source,
-            external_event_id=external_event_id,
-            door=door,
-            raw=raw,
-            fields={} if event is None else event.model_dump(mode="json"),
-            raw_status="" if event is None else event.status,
-            actor=actor,
-            trace_id=current_trace_id(),
-        )
-        .on_conflict_do_nothing(index_elements=[EventRow.source, EventRow.external_event_id])
-        .returning(EventRow.id)
-    )
-    return await session.scalar(statement)
-
-
-async def earlier_result(session: ReadSession, source: str, external_event_id: str) -> EventResult:
-    row = await session.scalar(
-        select(EventRow).where(EventRow.source == source, EventRow.external_event_id == external_event_id)
-    )
-    assert row is not None
-    assert row.outcome is not None
-    return EventResult(
-        row.id, EventOutcome(row.outcome), row.conversion_id, row.error or "", row.message or "", repeated=True
-    )
-
-
-async def note(session: WriteSession, result: EventResult, mapping_version: int | None) -> None:
-    """Marks the event handled, in the transaction that handled it."""
-    row = await session.get(EventRow, result.event_id)
-    assert row is not None
-    row.handled_at = now()
-    row.outcome = result.outcome
-    row.error = result.reason or None
-    row.message = result.message or None
-    row.conversion_id = result.conversion_id
-    row.mapping_version = mapping_version
-    await session.flush()

@@ -1,20 +1,29 @@
-"""The ledger: double entry, integer minor units, one database round trip a posting.
+"""The ledger: double entry, integer minor units, one database round trip for any number of postings.
 
-Debits are positive, credits negative. A posting that fails leaves nothing behind: the transaction it ran in is over.
+Debits are positive, credits negative. A posting that is refused leaves nothing behind.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
+import asyncpg
+from opentelemetry import metrics
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from domains.cashback.errors import InsufficientBalance, PostedAlready, PostingInvalid, ResolvedAlready
 from wapsi.db import ReadSession, WriteSession
+from wapsi.errors import DomainError
 from wapsi.ids import new_id
 from wapsi.telemetry.setup import current_trace_id
+
+_posted = metrics.get_meter(__name__).create_counter(
+    "wapsi.ledger.transactions",
+    unit="{transaction}",
+    description="Postings by kind; one whose unit of work is rolled back afterwards is counted too.",
+)
 
 PAYOUTS_IN_FLIGHT = "liabilities:payouts:in_flight"
 
@@ -53,8 +62,14 @@ def cashback(merchant: str) -> str:
     return f"expenses:cashback:{merchant}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+def side_of_customer(account: str) -> int:
+    """What an amount does to the balance of a customer's own account: 1 for a debit side, -1; 0 for shared accounts."""
+    if account.startswith("liabilities:customer:"):
+        return -1
+    return 1 if account.startswith("assets:receivable:customer:") else 0
+
+
+class Entry(NamedTuple):
     account: str
     amount_minor: int
 
@@ -83,46 +98,70 @@ class Posting:
     resolves_id: UUID | None = None
     amends_id: UUID | None = None
     reverses_id: UUID | None = None
+    trace_id: str | None = field(default_factory=current_trace_id)
+    id: UUID = field(default_factory=new_id)
 
 
-_POST = text(
-    "SELECT post_ledger_transaction(:id, :kind, :source, :external_id, :description, :trace_id,"
-    " :resolves_id, :reverses_id, :amends_id, :paths, :currencies, :amounts_minor)"
+_POST = (
+    "SELECT posting, fault, detail FROM post_ledger_transactions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+    " $13, $14, $15)"
 )
 
 
 async def post(session: WriteSession, posting: Posting) -> UUID:
     """Returns the ledger transaction's id. Raises InsufficientBalance, PostedAlready, ResolvedAlready and
-    PostingInvalid; each ends the database transaction."""
-    _check(posting)
-    transaction_id = new_id()
-    parameters = {
-        "id": transaction_id,
-        "kind": posting.kind,
-        "source": posting.source,
-        "external_id": posting.external_id,
-        "description": posting.description,
-        "trace_id": current_trace_id(),
-        "resolves_id": posting.resolves_id,
-        "reverses_id": posting.reverses_id,
-        "amends_id": posting.amends_id,
-        "paths": [entry.account for entry in posting.entries],
-        "currencies": [posting.currency] * len(posting.entries),
-        "amounts_minor": [entry.amount_minor for entry in posting.entries],
-    }
+    PostingInvalid, and then has written nothing."""
+    check(posting)
     # What the ORM still holds back must be there before a function looks for it.
     await session.flush()
-    try:
-        await session.execute(_POST, parameters)
-    except DBAPIError as error:
-        known = _in_words(error, posting)
-        if known is None:
-            raise
-        raise known from error
-    return transaction_id
+    [fault] = await post_many(await session.driver(), [posting])
+    if fault is not None:
+        raise fault
+    return posting.id
 
 
-def _check(posting: Posting) -> None:
+async def post_many(driver: asyncpg.Connection, postings: Sequence[Posting]) -> list[DomainError | None]:
+    """Writes them in order, in one round trip, and says of each why it was refused: None, or InsufficientBalance,
+    PostedAlready or ResolvedAlready. One that is refused leaves nothing, and does not keep the others from being
+    posted. Each must have passed `check`."""
+    faults: list[DomainError | None] = [None] * len(postings)
+    accounts: dict[tuple[str, str], int] = {}
+    positions, numbers, amounts, currencies = [], [], [], []
+    for position, posting in enumerate(postings, start=1):
+        currency = posting.currency
+        for entry in posting.entries:
+            positions.append(position)
+            numbers.append(accounts.setdefault((entry.account, currency), len(accounts) + 1))
+            amounts.append(entry.amount_minor)
+            currencies.append(currency)
+    refused = await driver.fetch(
+        _POST,
+        [posting.id for posting in postings],
+        [posting.kind for posting in postings],
+        [posting.source for posting in postings],
+        [posting.external_id for posting in postings],
+        [posting.description for posting in postings],
+        [posting.trace_id for posting in postings],
+        [posting.resolves_id for posting in postings],
+        [posting.reverses_id for posting in postings],
+        [posting.amends_id for posting in postings],
+        [path for path, _ in accounts],
+        [currency for _, currency in accounts],
+        positions,
+        numbers,
+        amounts,
+        currencies,
+    )
+    for position, fault, detail in refused:
+        faults[position - 1] = _in_words(fault, detail, postings[position - 1])
+    kinds = Counter(posting.kind for posting, fault in zip(postings, faults, strict=True) if fault is None)
+    for kind, count in kinds.items():
+        _posted.add(count, {"kind": kind})
+    return faults
+
+
+def check(posting: Posting) -> None:
+    """Raises PostingInvalid."""
     amounts = [entry.amount_minor for entry in posting.entries]
     # A bool is an int to Python, and a float that happens to be whole is still a float.
     whole = all(type(amount) is int and amount != 0 for amount in amounts)
@@ -133,17 +172,13 @@ def _check(posting: Posting) -> None:
         )
 
 
-def _in_words(error: DBAPIError, posting: Posting) -> Exception | None:
-    driver: Any = error.orig.__cause__ if error.orig is not None else None
-    state = getattr(driver, "sqlstate", None)
+def _in_words(fault: str, detail: str, posting: Posting) -> DomainError:
     cause = f"{posting.source} {posting.external_id}"
-    if state == "WL001":
+    if fault == "POSTED_ALREADY":
         return PostedAlready(f"{cause} is posted already.", cause=cause)
-    if state == "WL002":
-        return InsufficientBalance("The balance does not cover this amount.", account=driver.detail, cause=cause)
-    if state == "23505" and driver.constraint_name == "uq_ledger_transactions_resolves_id":
-        return ResolvedAlready("The pending posting was confirmed or declined before.", cause=cause)
-    return None
+    if fault == "INSUFFICIENT_BALANCE":
+        return InsufficientBalance("The balance does not cover this amount.", account=detail, cause=cause)
+    return ResolvedAlready("The pending posting was confirmed or declined before.", cause=cause)
 
 
 async def balance_minor(session: ReadSession, account: str, currency: str) -> int:
@@ -159,16 +194,24 @@ async def balance_minor(session: ReadSession, account: str, currency: str) -> in
     return int(value)
 
 
-async def lock_customer(session: WriteSession, customer_id: UUID, currency: str) -> dict[str, int]:
-    """{account: balance} of a customer's own accounts, which nobody else changes before this transaction ends.
+# First of all: before a posting makes an account that another is about to make, or locks one that another waits for.
+_LOCK = """SELECT count(pg_advisory_xact_lock(hashtextextended(id::text, 0))::text)
+    FROM (SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id) AS customers"""
+_BALANCES = """SELECT a.path, a.currency, b.balance_minor FROM ledger_balances b
+    JOIN ledger_accounts a ON a.id = b.account_id
+    WHERE a.customer_id = ANY($1) ORDER BY a.path DESC, a.id FOR UPDATE OF b"""
 
-    Locked in the order in which postings lock them.
-    """
-    rows = await session.execute(
-        text(
-            "SELECT a.path, b.balance_minor FROM ledger_balances b JOIN ledger_accounts a ON a.id = b.account_id"
-            " WHERE a.customer_id = :customer_id AND a.currency = :currency ORDER BY a.path DESC, a.id FOR UPDATE OF b"
-        ),
-        {"customer_id": customer_id, "currency": currency},
-    )
-    return {row.path: row.balance_minor for row in rows}
+
+async def lock_customers(driver: asyncpg.Connection, customer_ids: Collection[UUID]) -> None:
+    """Of those who post for one customer with what they read before, one follows the other, always in one order."""
+    if customer_ids:
+        await driver.execute(_LOCK, list(customer_ids))
+
+
+async def locked_balances(driver: asyncpg.Connection, customer_ids: Collection[UUID]) -> dict[tuple[str, str], int]:
+    """{(account, currency): balance} of customers' own accounts, which nobody else changes before this transaction
+    ends. Locked in the order in which postings lock them."""
+    await lock_customers(driver, customer_ids)
+    if not customer_ids:
+        return {}
+    return {(row[0], row[1]): row[2] for row in await driver.fetch(_BALANCES, list(customer_ids))}

@@ -7,7 +7,7 @@ merchant's own hosts.
 import base64
 import hmac
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from domains.cashback.errors import ClickNotFound, LandingLinkRefused
 from wapsi.security.signing import Keys
 
 MAX_LINK_LENGTH = 2000
+# Many visitors follow few links.
+_REMEMBERED_LINKS = 2000
 _TOKEN_MAC_BYTES = 8
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
 # Control characters, blanks, and the backslash, which browsers read as a slash.
@@ -22,7 +24,8 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 _PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
-def check_landing_link(link: str, allowed_hosts: Iterable[str]) -> str:
+@lru_cache(_REMEMBERED_LINKS)
+def check_landing_link(link: str, allowed_hosts: tuple[str, ...]) -> str:
     """Returns it in ASCII. A subdomain of an allowed host is allowed. Raises LandingLinkRefused, saying why."""
     fault = _fault(link, allowed_hosts)
     if fault is not None:
@@ -30,7 +33,7 @@ def check_landing_link(link: str, allowed_hosts: Iterable[str]) -> str:
     return quote(link, safe=_PRINTABLE_ASCII)
 
 
-def _fault(link: str, allowed_hosts: Iterable[str]) -> str | None:
+def _fault(link: str, allowed_hosts: tuple[str, ...]) -> str | None:
     if len(link) > MAX_LINK_LENGTH:
         return f"may have at most {MAX_LINK_LENGTH} characters"
     if _FORBIDDEN.search(link):
@@ -55,7 +58,13 @@ def _fault(link: str, allowed_hosts: Iterable[str]) -> str | None:
 
 def tracked_link(template: str, link: str, click_id: UUID) -> str:
     """The merchant's deep link: where to land, and the click id that comes back with the sale."""
-    return template.replace("{link}", quote(link, safe="")).replace("{click_id}", str(click_id))
+    return _landing(template, link).replace("{click_id}", str(click_id))
+
+
+@lru_cache(_REMEMBERED_LINKS)
+def _landing(template: str, link: str) -> str:
+    # Quoted, so that no placeholder in a link is taken for the template's.
+    return template.replace("{link}", quote(link, safe=""))
 
 
 def click_token(keys: Keys, click_id: UUID) -> str:

@@ -1,14 +1,15 @@
 """Status words: every network speaks its own. A word that no mapping knows is kept and shown, never guessed."""
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+import asyncpg
+import orjson
 
-from domains.cashback.models import MappingRow
 from domains.cashback.states import ConversionState
-from wapsi.db import WriteSession
 from wapsi.ids import new_id
 
 _C = ConversionState
+_MAKE = """INSERT INTO status_mappings (id, source, version, mapping, created_by)
+    VALUES ($1, $2, 1, $3::text::jsonb, 'default') ON CONFLICT (source, version) DO NOTHING"""
+_LATEST = "SELECT version, mapping::text FROM status_mappings WHERE source = $1 ORDER BY version DESC LIMIT 1"
 # "closed" and "locked" are Commission Junction's: the sale is final and will be paid. They do not mean declined.
 DEFAULT_MAPPING: dict[str, str] = {
     "pending": _C.PENDING,
@@ -32,19 +33,11 @@ DEFAULT_MAPPING: dict[str, str] = {
 }
 
 
-async def current_mapping(session: WriteSession, source: str) -> tuple[int, dict[str, str]]:
-    """The version and the words of a source's latest mapping; a source that has none gets the default."""
-    latest = select(MappingRow).where(MappingRow.source == source).order_by(MappingRow.version.desc()).limit(1)
-    row = await session.scalar(latest)
-    if row is None:
-        await session.execute(
-            insert(MappingRow)
-            .values(id=new_id(), source=source, version=1, mapping=DEFAULT_MAPPING, created_by="default")
-            .on_conflict_do_nothing(index_elements=[MappingRow.source, MappingRow.version])
-        )
-        row = await session.scalar(latest)
-        assert row is not None
-    return row.version, row.mapping
+async def default_mapping(driver: asyncpg.Connection, source: str) -> tuple[int, dict[str, str]]:
+    """For a source that has none yet: makes it, and says its version and words."""
+    await driver.execute(_MAKE, new_id(), source, orjson.dumps(DEFAULT_MAPPING).decode())
+    version, words = await driver.fetchrow(_LATEST, source)
+    return version, orjson.loads(words)
 
 
 def mapped(mapping: dict[str, str], word: str) -> ConversionState | None:

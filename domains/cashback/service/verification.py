@@ -1,192 +1,169 @@
-"""Checks the ledger's invariants over everything that is stored, and names what breaks them."""
+"""Checks everything that is stored against the ledger's invariants and its seals, and names what breaks them."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID
 
 import structlog
 from opentelemetry import metrics
 from sqlalchemy import text
 
-from wapsi.db import ReadSession
+from domains.cashback.service import seals
+from domains.cashback.service.checks import CHECKS, Check
+from domains.cashback.service.violations import Violation
+from wapsi.db import Database, ReadSession
+from wapsi.security.signing import Keys
 
 log = structlog.get_logger(__name__)
 _violations = metrics.get_meter(__name__).create_gauge("wapsi.ledger.violations", unit="{violation}")
 
 # Enough to see what kind of damage it is.
 LIMIT_PER_CHECK = 100
+# So many rows of the table that a check walks are looked at in one statement.
+WINDOW = 20_000
+# The daily check looks at so much of what was checked before, so that within a month it has come by everything.
+REVISITED_SEALS_SHARE = 30
+_FIRST_KEYS: dict[str, Any] = {"ledger_entries": 0, "ledger_accounts": 0}
+# (what is looked at, how many rows or seals of it so far)
+Progress = Callable[[str, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """`invariant` is I1 … I11; `subject` names the broken row, such as "ledger_transaction <id>"."""
-
-    invariant: str
-    subject: str
-    message: str
-
-
-# Each selects the subject and the message of what breaks the invariant. Sums of bigint are numeric, and so exact.
-_CHECKS: tuple[tuple[str, str], ...] = (
-    (
-        "I1",
-        "SELECT 'ledger_transaction ' || t.id, 'its entries in ' || coalesce(e.currency, 'any currency') || ' sum to '"
-        " || coalesce(sum(e.amount_minor), 0) || ' over ' || count(e.id) || ' entries'"
-        " FROM ledger_transactions t LEFT JOIN ledger_entries e ON e.transaction_id = t.id GROUP BY t.id, e.currency"
-        " HAVING count(e.id) = 0 OR sum(e.amount_minor) <> 0",
-    ),
-    (
-        "I1",
-        "SELECT 'ledger_entry ' || e.id, 'its account ' || e.account_id || ' does not exist in ' || e.currency"
-        " FROM ledger_entries e LEFT JOIN ledger_accounts a ON a.id = e.account_id AND a.currency = e.currency"
-        " WHERE a.id IS NULL",
-    ),
-    (
-        "I2",
-        "SELECT 'currency ' || currency, 'all entries sum to ' || sum(amount_minor) FROM ledger_entries"
-        " GROUP BY currency HAVING sum(amount_minor) <> 0",
-    ),
-    (
-        "I3",
-        "SELECT 'ledger_account ' || a.path || ' ' || a.currency, 'stores ' || coalesce(b.balance_minor::text,"
-        " 'nothing') || ', its entries sum to ' || coalesce(s.balance, 0) FROM ledger_accounts a"
-        " LEFT JOIN ledger_balances b ON b.account_id = a.id LEFT JOIN LATERAL (SELECT sum(CASE a.normal_side"
-        " WHEN 'debit' THEN e.amount_minor ELSE -e.amount_minor END) AS balance FROM ledger_entries e"
-        " WHERE e.account_id = a.id) s ON true"
-        " WHERE a.customer_id IS NOT NULL AND b.balance_minor IS DISTINCT FROM coalesce(s.balance, 0)",
-    ),
-    (
-        # A sale is booked with its own amounts: nothing once it is declined, and all of it before.
-        "I3",
-        "WITH booked AS (SELECT split_part(t.external_id, ':', 1)::uuid AS conversion_id,"
-        " -coalesce(sum(e.amount_minor) FILTER (WHERE a.path LIKE 'income:commission:%'"
-        " OR a.path LIKE 'liabilities:unattributed:%'), 0) AS commission_minor,"
-        " coalesce(sum(e.amount_minor) FILTER (WHERE a.path LIKE 'expenses:cashback:%'), 0) AS reward_minor"
-        " FROM ledger_transactions t JOIN ledger_entries e ON e.transaction_id = t.id"
-        " JOIN ledger_accounts a ON a.id = e.account_id WHERE t.source = 'conversion' GROUP BY 1)"
-        " SELECT 'conversion ' || c.id, 'is ' || c.state || ' with commission ' || c.commission_minor || ' and reward '"
-        " || coalesce(r.amount_minor, 0) || ', but the ledger holds ' || coalesce(b.commission_minor, 0) || ' and '"
-        " || coalesce(b.reward_minor, 0) FROM conversions c LEFT JOIN rewards r ON r.conversion_id = c.id"
-        " LEFT JOIN booked b ON b.conversion_id = c.id WHERE coalesce(b.commission_minor, 0)"
-        " <> CASE c.state WHEN 'declined' THEN 0 ELSE c.commission_minor END OR coalesce(b.reward_minor, 0)"
-        " <> CASE WHEN c.state IN ('declined', 'unattributed') THEN 0 ELSE coalesce(r.amount_minor, 0) END",
-    ),
-    (
-        "I4",
-        "SELECT 'ledger_account ' || a.path || ' ' || a.currency, 'is below zero: ' || b.balance_minor"
-        " FROM ledger_balances b JOIN ledger_accounts a ON a.id = b.account_id WHERE b.balance_minor < 0",
-    ),
-    (
-        "I4",
-        "SELECT 'ledger_account ' || a.path || ' ' || a.currency, 'its entries fall below zero at entry ' || min(r.id)"
-        " FROM (SELECT e.id, e.account_id, sum(e.amount_minor) OVER (PARTITION BY e.account_id ORDER BY e.id)"
-        " AS running FROM ledger_entries e JOIN ledger_accounts a ON a.id = e.account_id"
-        " WHERE a.customer_id IS NOT NULL) r JOIN ledger_accounts a ON a.id = r.account_id"
-        " WHERE CASE a.normal_side WHEN 'debit' THEN r.running ELSE -r.running END < 0 GROUP BY a.path, a.currency",
-    ),
-    (
-        "I5",
-        "SELECT 'ledger_transaction ' || resolves_id, 'is resolved ' || count(*) || ' times' FROM ledger_transactions"
-        " WHERE resolves_id IS NOT NULL GROUP BY resolves_id HAVING count(*) > 1",
-    ),
-    (
-        "I5",
-        "SELECT 'ledger_transaction ' || t.id, 'resolves a posting that was not pending: ' || p.kind"
-        " FROM ledger_transactions t JOIN ledger_transactions p ON p.id = t.resolves_id"
-        " WHERE p.kind NOT IN ('conversion.pending', 'conversion.unattributed', 'conversion.attributed')",
-    ),
-    (
-        "I6",
-        "SELECT 'ledger_transaction ' || reverses_id, 'is reversed ' || count(*) || ' times' FROM ledger_transactions"
-        " WHERE reverses_id IS NOT NULL GROUP BY reverses_id HAVING count(*) > 1",
-    ),
-    (
-        # Over all postings about one sale, nothing is taken back that was not given.
-        "I6",
-        "SELECT 'conversion ' || split_part(t.external_id, ':', 1), 'more was reversed than posted on ' || a.path"
-        " FROM ledger_transactions t JOIN ledger_entries e ON e.transaction_id = t.id"
-        " JOIN ledger_accounts a ON a.id = e.account_id WHERE t.source = 'conversion'"
-        " AND (a.path LIKE 'income:%' OR a.path LIKE 'expenses:%' OR a.path LIKE 'liabilities:unattributed:%')"
-        " GROUP BY split_part(t.external_id, ':', 1), a.path, a.normal_side"
-        " HAVING CASE a.normal_side WHEN 'debit' THEN sum(e.amount_minor) ELSE -sum(e.amount_minor) END < 0",
-    ),
-    (
-        "I7",
-        "SELECT 'cause ' || source || ' ' || external_id, 'is posted ' || count(*) || ' times'"
-        " FROM ledger_transactions GROUP BY source, external_id HAVING count(*) > 1",
-    ),
-    (
-        "I8",
-        "SELECT 'table ' || wanted.name, 'its append-only trigger is missing or switched off' FROM unnest(ARRAY["
-        "'ledger_accounts', 'ledger_transactions', 'ledger_entries']) AS wanted (name) WHERE NOT EXISTS ("
-        "SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(wanted.name) AND t.tgenabled = 'O'"
-        " AND t.tgname = wanted.name || '_append_only')",
-    ),
-    (
-        "I8",
-        "SELECT 'table ' || wanted.name, 'the application may ' || privilege || ' it' FROM unnest(ARRAY["
-        "'ledger_accounts', 'ledger_transactions', 'ledger_entries']) AS wanted (name),"
-        " unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS privilege"
-        " WHERE has_table_privilege(wanted.name, privilege)",
-    ),
-    (
-        "I10",
-        "SELECT 'column ' || table_name || '.' || column_name, 'is ' || data_type FROM information_schema.columns"
-        " WHERE table_schema = current_schema() AND column_name LIKE '%\\_minor' AND data_type <> 'bigint'"
-        " AND table_name IN ('ledger_entries', 'ledger_balances', 'conversions', 'rewards', 'payouts', 'claims',"
-        " 'conversion_adjustments', 'sandbox_payouts')",
-    ),
-    (
-        "I11",
-        "WITH booked AS (SELECT split_part(t.external_id, ':', 1)::uuid AS payout_id, e.currency,"
-        " sum(e.amount_minor) FILTER (WHERE t.kind = 'payout.paid') AS paid_minor, -sum(e.amount_minor) AS open_minor"
-        " FROM ledger_transactions t JOIN ledger_entries e ON e.transaction_id = t.id"
-        " JOIN ledger_accounts a ON a.id = e.account_id AND a.path = 'liabilities:payouts:in_flight'"
-        " WHERE t.source = 'payout' GROUP BY 1, 2)"
-        " SELECT 'payout ' || coalesce(p.id, b.payout_id), 'is ' || coalesce(p.state, 'missing') || ', but the ledger"
-        " has paid ' || coalesce(b.paid_minor, 0) || ' and holds ' || coalesce(b.open_minor, 0)"
-        " FROM payouts p FULL JOIN booked b ON b.payout_id = p.id AND b.currency = p.currency WHERE p.id IS NULL"
-        " OR coalesce(b.paid_minor, 0) <> CASE p.state WHEN 'succeeded' THEN p.amount_minor ELSE 0 END"
-        " OR coalesce(b.open_minor, 0) <> CASE WHEN p.state IN ('succeeded', 'failed', 'cancelled') THEN 0"
-        " ELSE p.amount_minor END",
-    ),
-    (
-        "I11",
-        "SELECT 'payout ' || p.id, 'succeeded here; its provider says '"
-        " || coalesce(s.status || ' ' || s.amount_minor || ' ' || s.currency, 'nothing')"
-        " FROM payouts p LEFT JOIN sandbox_payouts s ON s.key = p.id WHERE p.provider = 'sandbox'"
-        " AND p.state = 'succeeded' AND (s.status, s.amount_minor, s.currency)"
-        " IS DISTINCT FROM ('paid', p.amount_minor, p.currency::text)",
-    ),
-    (
-        "I11",
-        "SELECT 'payout ' || s.key, 'its provider has paid ' || s.amount_minor || ' ' || s.currency || '; here it is '"
-        " || coalesce(p.state, 'missing') FROM sandbox_payouts s LEFT JOIN payouts p ON p.id = s.key"
-        " WHERE s.status = 'paid' AND coalesce(p.state, '') NOT IN ('succeeded', 'processing', 'unknown')",
-    ),
-)
+async def verify_ledger(session: ReadSession, progress: Progress | None = None) -> list[Violation]:
+    """All violations of the invariants, at most LIMIT_PER_CHECK a check; empty when the books are right."""
+    found: list[Violation] = []
+    counts = [0] * len(CHECKS)
+    for table in dict.fromkeys(check.walks for check in CHECKS):
+        checks = [(number, check) for number, check in enumerate(CHECKS) if check.walks == table]
+        if table is None:
+            for number, check in checks:
+                found += await _run(session, check, counts, number, {})
+            continue
+        looked_at = 0
+        async for after, upto, rows in _windows(session, table):
+            for number, check in checks:
+                found += await _run(session, check, counts, number, {"after": after, "upto": upto})
+            looked_at += rows
+            if progress is not None:
+                progress(table, looked_at)
+    return sorted(found, key=lambda violation: int(violation.invariant[1:]))
 
 
-async def verify_ledger(session: ReadSession) -> list[Violation]:
-    """All violations, at most LIMIT_PER_CHECK a check; empty when the books are right. Reads every entry."""
-    found = []
-    for invariant, statement in _CHECKS:
-        # Only the constants above are put together here.
-        limited = f"SELECT * FROM ({_escaped(statement)}) AS broken (subject, message) LIMIT :limit"  # noqa: S608
-        rows = await session.execute(text(limited), {"limit": LIMIT_PER_CHECK})
-        found += [Violation(invariant, row.subject, row.message) for row in rows]
-    return found
+async def _run(
+    session: ReadSession, check: Check, counts: list[int], number: int, parameters: dict[str, Any]
+) -> list[Violation]:
+    # Only the constants of the checks are put together here.
+    limited = f"SELECT * FROM ({_escaped(check.statement)}) AS broken (subject, message) LIMIT :limit"  # noqa: S608
+    limit = LIMIT_PER_CHECK - counts[number]
+    if limit <= 0:
+        return []
+    rows = (await session.execute(text(limited), {"limit": limit, **parameters})).all()
+    counts[number] += len(rows)
+    return [Violation(check.invariant, row.subject, row.message) for row in rows]
+
+
+async def _windows(session: ReadSession, table: str) -> AsyncIterator[tuple[Any, Any, int]]:
+    """(after, upto, rows) by the primary key, until there are no more."""
+    after = _FIRST_KEYS.get(table, UUID(int=0))
+    # The tables' names are constants.
+    query = text(
+        f"SELECT id, count(*) OVER () AS rows FROM (SELECT id FROM {table} WHERE id > :after ORDER BY id LIMIT :limit)"  # noqa: S608
+        " AS w ORDER BY id DESC LIMIT 1"
+    )
+    while True:
+        row = (await session.execute(query, {"after": after, "limit": WINDOW})).first()
+        if row is None:
+            return
+        yield after, row.id, row.rows
+        after = row.id
 
 
 def _escaped(statement: str) -> str:
-    """A colon in a literal is no parameter, but a cast is a cast."""
-    return statement.replace("::", "\0").replace(":", "\\:").replace("\0", "::")
+    """A colon in a literal is no parameter, but a cast is a cast, and the window's ends are parameters."""
+    escaped = statement.replace("::", "\0").replace(":after", "\1").replace(":upto", "\2").replace(":", "\\:")
+    return escaped.replace("\0", "::").replace("\1", ":after").replace("\2", ":upto")
 
 
-async def verify_and_report(session: ReadSession) -> list[Violation]:
-    """The same, and an error in the log and a number in the metrics for each invariant that does not hold."""
-    violations = await verify_ledger(session)
-    for invariant in sorted({name for name, _ in _CHECKS}):
+async def verify_seals(
+    db: Database, keys: Keys, *, after: int = 0, upto: int | None = None, progress: Progress | None = None
+) -> tuple[list[Violation], int]:
+    """What is wrong with the seals after the one with this number and with their entries, one seal a statement; and
+    the number of the last one that was looked at."""
+    found: list[Violation] = []
+    async with db.read() as session:
+        seal = await seals.seal_at(session, after) if after else None
+    if after and seal is None:
+        return [Violation(seals.TAMPERED, f"ledger_seal {after}", "it is missing: it was verified before")], after
+    while upto is None or seal is None or seal.number < upto:
+        async with db.read() as session:
+            following, violations = await seals.check_seal(session, keys, seal)
+        found += violations
+        if following is None:
+            break
+        seal = following
+        if progress is not None:
+            progress("ledger_seals", seal.number)
+    return found, 0 if seal is None else seal.number
+
+
+async def verify_new_seals(db: Database, keys: Keys) -> list[Violation]:
+    """Those since the last that was verified, and a share of the older ones, so that all are looked at within a month.
+
+    What is found is found again the next time.
+    """
+    async with db.read() as session:
+        row = (await session.execute(text("SELECT verified_to, revisited_to FROM ledger_checks"))).first()
+    verified, revisited = (0, 0) if row is None else (row.verified_to, row.revisited_to)
+    found, last = await verify_seals(db, keys, after=verified)
+    start = revisited if revisited < verified else 0
+    older, revisited = (
+        await verify_seals(db, keys, after=start, upto=min(verified, start + verified // REVISITED_SEALS_SHARE + 1))
+        if verified
+        else ([], 0)
+    )
+    if not found and not older:
+        async with db.write() as session:
+            await session.execute(
+                text(
+                    "INSERT INTO ledger_checks (name, verified_to, revisited_to)"
+                    " VALUES ('seals', :verified, :revisited)"
+                    " ON CONFLICT (name) DO UPDATE SET verified_to = :verified, revisited_to = :revisited,"
+                    " checked_at = now()"
+                ),
+                {"verified": last, "revisited": revisited},
+            )
+    return [*found, *older]
+
+
+async def verify_everything(db: Database, keys: Keys, progress: Progress | None = None) -> list[Violation]:
+    """The seals from the first to the last, and every invariant over everything."""
+    found, _ = await verify_seals(db, keys, progress=progress)
+    async with db.read() as session:
+        return found + await verify_ledger(session, progress)
+
+
+def report(violations: list[Violation]) -> None:
+    """An error in the log and a number in the metrics for each invariant that does not hold."""
+    for invariant in sorted({check.invariant for check in CHECKS}):
         broken = [violation for violation in violations if violation.invariant == invariant]
         _violations.set(len(broken), {"invariant": invariant})
         for violation in broken:
             log.error("ledger_violation", invariant=invariant, subject=violation.subject, message=violation.message)
+
+
+async def verify_and_report(session: ReadSession) -> list[Violation]:
+    """The invariants only."""
+    violations = await verify_ledger(session)
+    report(violations)
     return violations
+
+
+async def seal_entries(db: Database, keys: Keys) -> int:
+    """Seals what is settled, batch by batch; returns how many seals were made."""
+    settled = await seals.settled_to(db)
+    made = 0
+    while settled is not None:
+        async with db.write() as session:
+            if await seals.seal_next(session, keys, settled) is None:
+                break
+        made += 1
+    return made

@@ -161,26 +161,6 @@ def event_view(row: EventRow) -> EventView:
     )
 
 
-async def list_rewards(
-    session: ReadSession, customer_id: UUID, *, limit: int, state: RewardState | None = None, before: UUID | None = None
-) -> list[RewardView]:
-    """A customer's, the newest first; `before` is the id of the last one seen."""
-    statement = (
-        select(RewardRow, ConversionRow)
-        .join(ConversionRow, ConversionRow.id == RewardRow.conversion_id)
-        .where(RewardRow.customer_id == customer_id)
-        .order_by(RewardRow.id.desc())
-        .limit(limit)
-    )
-    if state is not None:
-        statement = statement.where(RewardRow.state == state)
-    if before is not None:
-        statement = statement.where(RewardRow.id < before)
-    rows = (await session.execute(statement)).all()
-    refs = await merchants_of(session, (row.RewardRow.merchant_id for row in rows))
-    return [reward_view(row.RewardRow, row.ConversionRow, refs[row.RewardRow.merchant_id]) for row in rows]
-
-
 async def get_reward(session: ReadSession, reward_id: UUID, customer_id: UUID | None = None) -> RewardView:
     """Of this customer, or of any. Raises RewardNotFound."""
     reward = await session.get(RewardRow, reward_id)

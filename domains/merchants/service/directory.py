@@ -49,6 +49,11 @@ class ListedMerchant:
                 return reward_minor(rate, price_minor) if rate.currency == currency else 0
         return 0
 
+    def lowest_net_minor(self, price_minor: int) -> int:
+        """What a purchase at this price or more costs at least after what comes back, by whichever rate it may be."""
+        rates = [rate for _valid_from, by_category in self.rates for rate in by_category.values()]
+        return max(0, price_minor - max((reward_minor(rate, price_minor) for rate in rates), default=0))
+
 
 @dataclass(frozen=True, slots=True)
 class Directory:

@@ -1,7 +1,7 @@
 """What shoppers read: listings, one offer, and how its price went."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -60,6 +60,8 @@ async def list_offers(
         last = None if after is None else after[0]
         sql, arguments = newest_statement(sellers, after=last, limit=limit + 1)
     else:
+        if sort is Sort.NET_PRICE and wanted.price_min_minor:
+            sellers = replace(sellers, lowest_net_minor=_lowest_net_minor(directory, sellers, wanted.price_min_minor))
         sql, arguments = filtered_statement(wanted, sellers, sort, after=after, limit=limit + 1)
     rows = await reads.fetch(sql, *arguments)
     page = rows[:limit]
@@ -149,6 +151,12 @@ def _is_plain(wanted: OfferFilter, sort: Sort) -> bool:
     """Newest first, of all merchants or of one."""
     filters = (wanted.category, wanted.brand, wanted.currency, wanted.availability)
     return sort is Sort.NEWEST and all(value is None for value in filters)
+
+
+def _lowest_net_minor(directory: merchants.Directory, sellers: Sellers, price_min_minor: int) -> int:
+    merchant = directory.by_id.get(sellers.merchant_id) if sellers.merchant_id is not None else None
+    asked = directory.by_id.values() if merchant is None else [merchant]
+    return min((one.lowest_net_minor(price_min_minor) for one in asked), default=0)
 
 
 def _sellers(directory: merchants.Directory, slug: str | None) -> Sellers | None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from domains.offers.service.queries import SearchQuery, filter_lexemes, tsquery
 from domains.offers.service.spelling import LAST_CHARACTER
 from domains.offers.service.words import brand_key, category_key
 
@@ -84,10 +85,14 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Sellers:
-    """Whose offers are asked for: those of one merchant, or of all but these."""
+    """Whose offers are asked for: those of one merchant, or of all but these.
+
+    `lowest_net_minor`: no offer that is asked for can cost less after what comes back.
+    """
 
     merchant_id: UUID | None = None
     excluded_ids: Sequence[UUID] = ()
+    lowest_net_minor: int = 0
 
 
 def newest_statement(sellers: Sellers, *, after: UUID | None, limit: int) -> tuple[str, list[Any]]:
@@ -120,28 +125,25 @@ def filtered_statement(
     `after`: the key and the id of the last row that was seen (the id alone, newest first). `wanted.q` is not heeded.
     """
     statement = Statement()
-    statement.where(ON_OFFER)
-    add_conditions(statement, wanted, sellers)
-    key, descending = _KEYS[sort]
-    direction, beyond = (" DESC", "<") if descending else ("", ">")
-    if key == "l.id":
-        order = f"l.id{direction}"
-        if after is not None:
-            statement.where(f"l.id {beyond} {{}}", after[0])
+    size = statement.argument(limit)
+    fixed = [wanted.brand, wanted.category, sellers.merchant_id]
+    if sum(value is not None for value in fixed) > 1:
+        # No b-tree has them together. The index of documents has each, and finds what is in all.
+        branches = [_branch(statement, wanted, sellers, sort, after, size, _in_all(statement, wanted, sellers))]
+    elif wanted.category is not None:
+        # Two ranges have no common order: each gives its own first rows.
+        branches = [
+            _branch(statement, wanted, sellers, sort, after, size, condition)
+            for condition in _categories(statement, wanted.category)
+        ]
     else:
-        order = f"{key}{direction}, l.id{direction}"
-        statement.where(f"{key} IS NOT NULL")
-        if after is not None:
-            statement.where(f"({key}, l.id) {beyond} ({{}}, {{}})", *after)
-        # Equal for all rows: said so that the order is that of the index, as above.
-        order = f"l.currency{direction}, {order}"
-        if sellers.merchant_id is not None:
-            order = f"l.merchant_id{direction}, {order}"
-    sql = (
-        f"SELECT {SUMMARY_COLUMNS}, {key} AS key FROM offer_listings l JOIN offers o ON o.id = l.id"  # noqa: S608
-        f" WHERE {statement.conditions} ORDER BY {order} LIMIT {statement.argument(limit)}"
-    )
-    return sql, statement.arguments
+        branches = [_branch(statement, wanted, sellers, sort, after, size, _one(statement, wanted, sellers))]
+    if len(branches) == 1:
+        return branches[0], statement.arguments
+    together = " UNION ALL ".join(f"({branch})" for branch in branches)
+    direction = " DESC" if _KEYS[sort][1] else ""
+    order = f"key{direction}, id::uuid{direction}"
+    return f"SELECT * FROM ({together}) found ORDER BY {order} LIMIT {size}", statement.arguments  # noqa: S608
 
 
 _KEYS = {
@@ -152,30 +154,88 @@ _KEYS = {
 }
 
 
-def add_conditions(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> None:
-    """The filters, on `offer_listings l`."""
+def _branch(
+    statement: Statement,
+    wanted: OfferFilter,
+    sellers: Sellers,
+    sort: Sort,
+    after: Sequence[Any] | None,
+    size: str,
+    fixed: "Fixed",
+) -> str:
+    """`fixed` says what is the same in all rows, and by which columns: those lead the order, so that it is that of an
+    index, and the planner is not tempted by another."""
+    key, descending = _KEYS[sort]
+    direction, beyond = (" DESC", "<") if descending else ("", ">")
+    conditions = [ON_OFFER, *fixed.conditions, *_other_conditions(statement, wanted, sellers)]
+    order = [*fixed.columns]
+    if key == "l.id":
+        if after is not None:
+            conditions.append(f"l.id {beyond} {statement.argument(after[0])}")
+    else:
+        conditions.append(f"{key} IS NOT NULL")
+        if sort is Sort.NET_PRICE and sellers.lowest_net_minor:
+            # Follows from the lowest price, which the index of net prices does not know.
+            conditions.append(f"{key} >= {statement.argument(sellers.lowest_net_minor)}")
+        if after is not None:
+            conditions.append(f"({key}, l.id) {beyond} ({', '.join(map(statement.argument, after))})")
+        if fixed.is_ordered:
+            order.append("l.currency")
+        order.append(key)
+    order.append("l.id")
+    return (
+        f"SELECT {SUMMARY_COLUMNS}, {key} AS key FROM offer_listings l JOIN offers o ON o.id = l.id"  # noqa: S608
+        f" WHERE {' AND '.join(conditions)} ORDER BY {', '.join(f'{one}{direction}' for one in order)} LIMIT {size}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """`is_ordered`: an index has the rows in order."""
+
+    conditions: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    is_ordered: bool = True
+
+
+def _one(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> Fixed:
     if sellers.merchant_id is not None:
-        statement.where("l.merchant_id = {}", sellers.merchant_id)
-    elif sellers.excluded_ids:
-        statement.where("l.merchant_id <> ALL({}::uuid[])", list(sellers.excluded_ids))
-    if wanted.category is not None:
-        path = category_key(wanted.category)
-        statement.where("l.category <> ''")  # names the partial index
-        # The path itself, and what begins with it and another level. The column sorts by bytes.
-        below = path + LEVELS
-        statement.where(
-            "(l.category = {} OR (l.category > {} AND l.category < {}))", path, below, below + LAST_CHARACTER
-        )
+        return Fixed([f"l.merchant_id = {statement.argument(sellers.merchant_id)}"], ["l.merchant_id"])
     if wanted.brand is not None:
-        statement.where("l.brand <> ''")
-        statement.where("l.brand = {}", brand_key(wanted.brand))
+        # Both: the second names the partial index.
+        return Fixed([f"l.brand = {statement.argument(brand_key(wanted.brand))}", "l.brand <> ''"], ["l.brand"])
+    return Fixed()
+
+
+def _categories(statement: Statement, category: str) -> list[Fixed]:
+    """The category itself, and what begins with it and another level. The column sorts by bytes."""
+    path = category_key(category)
+    below = path + LEVELS
+    begin, end = statement.argument(below), statement.argument(below + LAST_CHARACTER)
+    return [
+        Fixed([f"l.category = {statement.argument(path)}", "l.category <> ''"], ["l.category"]),
+        Fixed([f"l.category > {begin}", f"l.category < {end}", "l.category <> ''"], is_ordered=False),
+    ]
+
+
+def _in_all(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> Fixed:
+    query = SearchQuery(words="", merchant_id=sellers.merchant_id, brand=wanted.brand, category=wanted.category)
+    lexemes = statement.argument(tsquery((), filter_lexemes(query), 0))
+    return Fixed([f"l.document @@ {lexemes}::text::tsquery"], is_ordered=False)
+
+
+def _other_conditions(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> list[str]:
+    conditions = []
+    if sellers.merchant_id is None and sellers.excluded_ids:
+        conditions.append(f"l.merchant_id <> ALL({statement.argument(list(sellers.excluded_ids))}::uuid[])")
     if wanted.currency is not None:
-        statement.where("l.currency = {}", wanted.currency)
+        conditions.append(f"l.currency = {statement.argument(wanted.currency)}")
     if wanted.price_min_minor is not None:
-        statement.where("l.price_minor >= {}", wanted.price_min_minor)
+        conditions.append(f"l.price_minor >= {statement.argument(wanted.price_min_minor)}")
     if wanted.price_max_minor is not None:
-        statement.where("l.price_minor <= {}", wanted.price_max_minor)
+        conditions.append(f"l.price_minor <= {statement.argument(wanted.price_max_minor)}")
     if wanted.availability is not None:
         if wanted.availability != "in_stock":
-            statement.where("l.availability <> 'in_stock'")  # names the partial index
-        statement.where("l.availability = {}", wanted.availability)
+            conditions.append("l.availability <> 'in_stock'")  # names the partial index
+        conditions.append(f"l.availability = {statement.argument(wanted.availability)}")
+    return conditions

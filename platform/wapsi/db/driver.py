@@ -146,6 +146,8 @@ class ReadPool:
                 "plan_cache_mode": "force_custom_plan",
                 # A page takes milliseconds; and what a sample gives must not depend on how it was read.
                 "max_parallel_workers_per_gather": "0",
+                # What takes longer is not waited for, and would keep the others from their turn.
+                "statement_timeout": "5000",
             }
         connection = await _connect(
             plain_url(self._url),

@@ -74,16 +74,14 @@ class Idempotency:
             {"name": f"idempotency {self._scope} {self._key}"},
         )
         if not locked:
-            raise IdempotencyInFlight("A request with this Idempotency-Key is still running. Try again shortly.")
+            raise in_flight()
         stored = await self._session.scalar(
             select(IdempotentAnswer).where(IdempotentAnswer.scope == self._scope, IdempotentAnswer.key == self._key)
         )
         if stored is not None:
             if stored.fingerprint != self._fingerprint:
-                raise IdempotencyKeyReused(
-                    "This Idempotency-Key was used with another request. Use a new key for a new request."
-                )
-            return _response(stored.body, stored.status, stored.location, replayed=True)
+                raise key_reused()
+            return response_of(stored.body, stored.status, stored.location, replayed=True)
         result = await work()
         body = result.model_dump_json().encode()
         where = location(result) if location is not None else None
@@ -97,10 +95,10 @@ class Idempotency:
                 location=where,
             )
         )
-        return _response(body, status, where, replayed=False)
+        return response_of(body, status, where, replayed=False)
 
 
-def _response(body: bytes, status: int, location: str | None, *, replayed: bool) -> Response:
+def response_of(body: bytes, status: int, location: str | None, *, replayed: bool) -> Response:
     headers = {"Idempotency-Replayed": "true"} if replayed else {}
     if location is not None:
         headers["Location"] = location
@@ -127,15 +125,32 @@ async def _idempotency(
         Header(max_length=MAX_KEY_LENGTH, description="Any unique string, such as a UUID. Required."),
     ] = None,
 ) -> Idempotency:
-    if not idempotency_key:
+    key = checked_key(idempotency_key)
+    return Idempotency(session, await caller_of(request), key, await fingerprint_of(request))
+
+
+def checked_key(key: str | None) -> str:
+    """Raises IdempotencyKeyMissing."""
+    if not key:
         raise IdempotencyKeyMissing("Send an Idempotency-Key header: any unique string, such as a UUID.")
-    keys = get_runtime(request).keys
-    # A keyed hash: the body may hold a password.
-    fingerprint = keys.mac("idempotency", f"{request.method} {request.url.path}\n".encode() + await request.body())
-    return Idempotency(session, await _caller(request), idempotency_key, fingerprint)
+    return key
 
 
-async def _caller(request: Request) -> str:
+def key_reused() -> IdempotencyKeyReused:
+    return IdempotencyKeyReused("This Idempotency-Key was used with another request. Use a new key for a new request.")
+
+
+def in_flight() -> IdempotencyInFlight:
+    return IdempotencyInFlight("A request with this Idempotency-Key is still running. Try again shortly.")
+
+
+async def fingerprint_of(request: Request) -> bytes:
+    """A keyed hash: the body may hold a password."""
+    head = f"{request.method} {request.url.path}\n".encode()
+    return get_runtime(request).keys.mac("idempotency", head + await request.body())
+
+
+async def caller_of(request: Request) -> str:
     header = request.headers.get("authorization")
     if header is None:
         return "anonymous"

@@ -116,8 +116,7 @@ class World:
 
     async def balance(self, customer_id: UUID) -> dict[str, int]:
         """In PKR: what is pending, available, in flight and owed."""
-        async with self.db.read() as session:
-            found = [b for b in await service.balances(session, customer_id) if b.currency == "PKR"]
+        found = [b for b in await service.balances(self.db.reads, customer_id) if b.currency == "PKR"]
         if not found:
             return {"pending": 0, "available": 0, "in_flight": 0, "owed": 0}
         return {

@@ -65,8 +65,7 @@ async def test_decline_takes_all_of_it_back(world: Any, shopper: Any, click_id: 
     await world.report(click_id=click_id)
     await world.report(status="rejected", reason="returned")
     assert set((await books(world)).values()) == {0}
-    async with world.db.read() as session:
-        reward = (await service.list_rewards(session, shopper, limit=1))[0]
+    reward = (await service.list_rewards(world.db.reads, shopper, limit=1))[0]
     assert (reward.state, reward.reason_code, reward.network_reason) == ("declined", "merchant_declined", "returned")
     assert await world.violations() == []
 

@@ -89,7 +89,7 @@ async def test_items_of_a_batch_stand_alone(world: Any, stub: Any, key: Any) -> 
     assert reason(results[1].status) == ("MERCHANT_NOT_REPORTABLE", "")
     assert reason(results[2].status) == ("EVENT_MALFORMED", "")
     assert reason(results[3].status) == ("EVENT_REFUSED", "UNKNOWN_STATUS")
-    stored = await world.sql("SELECT external_event_id, door FROM conversion_events ORDER BY id")
+    stored = await world.sql("SELECT external_event_id, door FROM conversion_events ORDER BY external_event_id")
     assert [tuple(row) for row in stored] == [("e-1", "grpc"), ("e-4", "grpc"), ("e-6", "grpc")]
     assert await world.violations() == []
 

@@ -128,8 +128,7 @@ async def test_overdue_cashback_is_asked_about_and_never_confirmed_by_waiting(wo
     await world.sql("UPDATE rewards SET expected_confirmation_at = now() - interval '1 day'")
     for _ in range(2):
         await world.run_periodic("cashback.confirm_due")
-    async with world.db.read() as session:
-        reward = (await service.list_rewards(session, shopper, limit=1))[0]
+    reward = (await service.list_rewards(world.db.reads, shopper, limit=1))[0]
     assert (reward.state, reward.overdue) == ("pending", True)
     asked = await world.sql("SELECT 1 FROM state_changes WHERE reason_code = 'merchant_overdue'")
     assert len(asked) == 1

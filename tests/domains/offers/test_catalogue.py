@@ -303,3 +303,33 @@ async def test_filters_and_orders_are_combined(shop: Any, other_shop: Any, item:
     assert await listed(api, f"{base}&sort=-price&price_max=300") == ["3", "1"]
     assert await listed(api, f"{base}&sort=net_price&q=kurta") == ["1", "3", "5"]
     assert await listed(api, "brand=MEHR&sort=newest&availability=in_stock") == ["x", "5", "3", "1"]
+
+
+async def test_a_lowest_price_holds_also_where_net_prices_are_sorted(
+    shop: Any, other_shop: Any, item: Item, api: Any
+) -> None:
+    await shop.sync([item(str(price), price_minor=price) for price in (90, 99, 100, 101, 200)])
+    await other_shop.sync([item("x", price_minor=100)])
+    assert await listed(api, "sort=net_price&currency=PKR&price_min=100&merchant=shop") == ["100", "101", "200"]
+    assert len(await listed(api, "sort=net_price&currency=PKR&price_min=100")) == 4
+
+
+async def test_two_filters_together_find_what_has_both(shop: Any, other_shop: Any, item: Item, api: Any) -> None:
+    """Below a category too; and the order is the one that is asked for, over all pages."""
+    paths = ("Home", "Home > Kitchen", "Home > Kitchen > Knives", "Homeware")
+    await shop.sync([item(str(n), price_minor=900 - n, product_types=[paths[n % 4]]) for n in range(12)])
+    await other_shop.sync([item("x", product_types=["Home > Kitchen"])])
+    kitchen = "merchant=shop&category=home+>+kitchen"
+    assert await listed(api, kitchen) == ["10", "9", "6", "5", "2", "1"]
+    assert await listed(api, f"{kitchen}&currency=PKR&sort=price") == ["10", "9", "6", "5", "2", "1"]
+    assert await listed(api, f"{kitchen}&currency=PKR&sort=-price&price_max=895") == ["5", "6", "9", "10"]
+    assert await listed(api, "category=home+>+kitchen&brand=mehr&limit=3") == ["x", "10", "9"]
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = (await api.get(f"/v1/offers?category=home&currency=PKR&sort=-price&limit=2{cursor}")).json()
+        found += [offer["offer_id"] for offer in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert found == ["x", "0", "1", "2", "4", "5", "6", "8", "9", "10"]

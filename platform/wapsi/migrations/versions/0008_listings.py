@@ -119,6 +119,10 @@ def _create_listings() -> None:
     for columns, where in (
         (["brand", "id"], "brand <> ''"),
         (["category", "id"], "category <> ''"),
+        (["brand", "currency", "price_minor", "id"], "brand <> ''"),
+        (["brand", "currency", "net_minor", "id"], "brand <> ''"),
+        (["category", "currency", "price_minor", "id"], "category <> ''"),
+        (["category", "currency", "net_minor", "id"], "category <> ''"),
         (["currency", "price_minor", "id"], None),
         (["currency", "net_minor", "id"], None),
         (["merchant_id", "currency", "price_minor", "id"], None),

@@ -1,0 +1,62 @@
+"""Each network's own shape and words, turned into events: pure, so that what was kept can be read again."""
+
+from collections.abc import Callable, Mapping
+
+from domains.cashback.service.adapters import admitad, awin, cj, generic, impact
+from domains.cashback.service.adapters.corrections import Amounts, corrected, sales_to_correct
+from domains.cashback.service.adapters.generic import FieldMapping, adapt_row, mapping_of
+from domains.cashback.service.adapters.reading import event_id
+from domains.cashback.service.adapters.shapes import (
+    AdaptedEvent,
+    AdapterSettings,
+    Correction,
+    Line,
+    Postback,
+)
+from domains.cashback.service.adapters.words import DEFAULT_MAPPINGS
+from domains.cashback.service.events import Malformed
+
+_ADAPTERS: Mapping[str, Callable[[Postback, AdapterSettings], list[AdaptedEvent]]] = {
+    module.KIND: module.adapt for module in (admitad, awin, cj, generic, impact)
+}
+KINDS = tuple(_ADAPTERS)
+
+
+class AdapterUnknown(ValueError):
+    """There is no adapter of this kind."""
+
+
+def adapt(kind: str, postback: Postback, settings: AdapterSettings) -> list[AdaptedEvent]:
+    """The events of a request, at least one: what could not be read at all is one event with a fault.
+
+    Raises AdapterUnknown.
+    """
+    adapter = _ADAPTERS.get(kind)
+    if adapter is None:
+        raise AdapterUnknown(f"there is no adapter {kind}; there are {', '.join(KINDS)}")
+    try:
+        events = adapter(postback, settings)
+    except (Malformed, AttributeError, TypeError, ValueError) as fault:
+        said = str(fault) if isinstance(fault, Malformed) else "has another shape than this network's messages"
+        events = [AdaptedEvent(event_id(kind, "", {"raw": postback.raw.hex()}), postback.raw, None, said)]
+    return events or [AdaptedEvent(event_id(kind, "", {"raw": postback.raw.hex()}), postback.raw, None, "no events")]
+
+
+__all__ = [
+    "DEFAULT_MAPPINGS",
+    "KINDS",
+    "AdaptedEvent",
+    "AdapterSettings",
+    "AdapterUnknown",
+    "Amounts",
+    "Correction",
+    "FieldMapping",
+    "Line",
+    "Postback",
+    "adapt",
+    "adapt_row",
+    "corrected",
+    "event_id",
+    "mapping_of",
+    "sales_to_correct",
+]

@@ -1,1 +1,0 @@
-"""Load as code: wrk's scripts, and the lists of requests that they draw from."""
