@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         256, ge=1, description="Requests under way in a process; one more waits a moment, then gets a 503."
     )
     http_cache_limit_bytes: int = Field(
-        67_108_864, ge=0, description="Memory for cached answers of the catalogue, a process; 0: none are kept."
+        134_217_728, ge=0, description="Memory for cached answers of the catalogue, a process; 0: none are kept."
     )
     cors_origins: Annotated[list[str], NoDecode] = Field([], description="Separated by commas, or * for all.")
     grpc_host: str = "127.0.0.1"
