@@ -173,7 +173,7 @@ def test_a_signing_key_that_is_none_is_found(run: Run, environment: Environment,
 def test_pools_that_exceed_the_server_are_found(run: Run, environment: Environment) -> None:
     result = run("doctor", **environment | {"WAPSI_DATABASE_POOL_SIZE": "200", "WAPSI_DATABASE_PROCESSES": "20"})
     assert faults(result).keys() == {"pools"}
-    assert "4080 connections" in faults(result)["pools"]
+    assert "4120 connections" in faults(result)["pools"]
 
 
 def test_listening_to_the_world_outside_of_production_is_found(run: Run, environment: Environment) -> None:

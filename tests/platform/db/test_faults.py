@@ -242,8 +242,8 @@ async def test_pools_that_could_exceed_the_server_are_refused_in_words(make_data
         await make_database(database_pool_size=100, database_processes=3).check_pool_budget()
     words = str(refused.value)
     assert "3 processes (WAPSI_DATABASE_PROCESSES)" in words
-    assert "100 (WAPSI_DATABASE_POOL_SIZE) and 4 for reads (WAPSI_DATABASE_READS_POOL_SIZE)" in words
-    assert "may open 312 connections" in words
+    assert "100 (WAPSI_DATABASE_POOL_SIZE) and 6 for reads (WAPSI_DATABASE_READS_POOL_SIZE)" in words
+    assert "may open 318 connections" in words
     assert "max_connections" in words
 
 

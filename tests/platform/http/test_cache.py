@@ -44,7 +44,8 @@ class Shop:
         self.asked = 0
         self.delay_s = 0.0
         self.status = 200
-        self.app = FastAPI()
+        # Its own telemetry would measure under the same names.
+        self.app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
         self.versions = Versions(runtime.db.reads, {"networks": "SELECT count(*) FROM affiliate_networks"})
         self.counts = Counts()
 
