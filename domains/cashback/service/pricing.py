@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from domains.cashback.service.receipts import Receipt
+from domains.merchants import service as merchants
 from domains.merchants.service import Rate, RateKind
-from wapsi.money import Money, format_money, percent_of
+from wapsi.money import Money, format_money
 
 
 class CurrencyMismatch(Exception):
@@ -50,17 +51,15 @@ def price(receipt: Receipt, *, order_amount_minor: int, currency: str, rate_cate
 
 def _apply(rate: Rate, order_amount_minor: int, currency: str) -> tuple[int, tuple[str, ...]]:
     steps = [f"The sale: {_words(order_amount_minor, currency)}."]
+    uncapped_minor = merchants.uncapped_minor(rate, order_amount_minor)
     if rate.kind is RateKind.FIXED:
-        assert rate.fixed_minor is not None
-        amount = rate.fixed_minor
-        steps.append(f"A fixed {_words(amount, currency)} a sale.")
+        steps.append(f"A fixed {_words(uncapped_minor, currency)} a sale.")
     else:
         assert rate.percent_bps is not None
-        amount = percent_of(order_amount_minor, rate.percent_bps)
         percent = f"{rate.percent_bps // 100}.{rate.percent_bps % 100:02d}"
-        steps.append(f"{percent} % of it, cut to the minor unit: {_words(amount, currency)}.")
-    if rate.cap_minor is not None and amount > rate.cap_minor:
-        amount = rate.cap_minor
+        steps.append(f"{percent} % of it, cut to the minor unit: {_words(uncapped_minor, currency)}.")
+    amount = merchants.reward_minor(rate, order_amount_minor)
+    if amount < uncapped_minor:
         steps.append(f"No more than the cap: {_words(amount, currency)}.")
     return amount, tuple(steps)
 

@@ -15,7 +15,14 @@ from domains.merchants.errors import (
     RatesNotLater,
 )
 from domains.merchants.models import PUBLIC_STATUSES, CustomerType, MerchantStatus, NetworkKind, RateKind
-from domains.merchants.service.directory import VERSION_SQL, Directory, ListedMerchant, directory, reward_minor
+from domains.merchants.service.directory import (
+    VERSION_SQL,
+    Directory,
+    ListedMerchant,
+    directory,
+    reward_minor,
+    uncapped_minor,
+)
 from domains.merchants.service.merchants import (
     MerchantChanges,
     active_merchants,
@@ -90,5 +97,6 @@ __all__ = [
     "rates_at",
     "reward_minor",
     "rotate_network_secret",
+    "uncapped_minor",
     "update_merchant",
 ]

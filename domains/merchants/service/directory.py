@@ -65,14 +65,18 @@ class Directory:
 
 
 def reward_minor(rate: Rate, order_amount_minor: int) -> int:
-    """What a rate gives for a sale, cut to the minor unit and to the cap. Minor units of the rate's currency."""
+    """What a rate gives for a sale, at most its cap. Minor units of the rate's currency."""
+    amount_minor = uncapped_minor(rate, order_amount_minor)
+    return amount_minor if rate.cap_minor is None else min(amount_minor, rate.cap_minor)
+
+
+def uncapped_minor(rate: Rate, order_amount_minor: int) -> int:
+    """What it would give without a cap, cut to the minor unit."""
     if rate.kind is RateKind.FIXED:
         assert rate.fixed_minor is not None
-        amount_minor = rate.fixed_minor
-    else:
-        assert rate.percent_bps is not None
-        amount_minor = percent_of(order_amount_minor, rate.percent_bps)
-    return amount_minor if rate.cap_minor is None else min(amount_minor, rate.cap_minor)
+        return rate.fixed_minor
+    assert rate.percent_bps is not None
+    return percent_of(order_amount_minor, rate.percent_bps)
 
 
 async def directory(versions: Versions) -> Directory:
