@@ -66,7 +66,8 @@ class Versions:
         await asyncio.shield(self._asking)
 
     def outdated_for_s(self, generation: int) -> float:
-        """How long ago another generation followed this one; infinite where that is no longer known."""
+        """For how long this generation may have been outdated: since it was seen last; infinite where that is no longer
+        known."""
         if generation == self.generation:
             return 0.0
         began_s = self._began_s.get(generation + 1)
@@ -102,12 +103,13 @@ class Versions:
         row = await self._reads.fetchrow(self._sql)
         assert row is not None
         values = (*row, epoch)
-        self._seen_s = asked_s
         if values != self._values:
             self._values = values
             self.generation += 1
-            self._began_s[self.generation] = asked_s
+            # The publication may have come right after the last look, and not just now.
+            self._began_s[self.generation] = self._seen_s
             self._began_s.pop(self.generation - REMEMBERED_GENERATIONS, None)
+        self._seen_s = asked_s
 
     def _asked(self, task: asyncio.Task[None]) -> None:
         self._asking = None

@@ -2,8 +2,8 @@
 
 A route asks to be cached by `openapi_extra=CACHED` and by answering 200 with `Cache-Control: public` (see
 `answer_with_etag`). Its answer may depend on the path and the query only. An answer is valid for one generation of the
-catalogue (see `wapsi.db.versions`); after a publication it is served for at most STALE_S more, while it is computed
-anew. Requests that find nothing wait for the first of them.
+catalogue (see `wapsi.db.versions`); after a publication it is served for at most STALE_S, counted from the last look
+that did not see it, while it is computed anew. Requests that find nothing wait for the first of them.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from wapsi.http.middleware import ACCEPTABLE_ID
 log = structlog.get_logger(__name__)
 
 CACHED = {"x-cached": True}
-STALE_S = 0.5
+STALE_S = 0.75
 # Offers expire and sales begin without a publication.
 MAX_AGE_S = 30.0
 STALE_ON_ERROR_S = 60.0

@@ -35,6 +35,18 @@ async def test_a_generation_ends_with_a_publication_and_not_before(versions: Ver
     assert versions.outdated_for_s(first - 5) == float("inf")
 
 
+async def test_a_publication_may_be_as_old_as_the_last_look_that_did_not_see_it(
+    versions: Versions, admin_sql: SQL
+) -> None:
+    await versions.check()
+    first = versions.generation
+    await admin_sql(PUBLISH, "a")
+    await asyncio.sleep(0.3)
+    await versions.check()
+    assert versions.generation == first + 1
+    assert versions.outdated_for_s(first) >= 0.3
+
+
 async def test_who_asks_at_the_same_time_asks_once(versions: Versions, admin_sql: SQL) -> None:
     await asyncio.gather(*(versions.check() for _ in range(20)))
     [row] = await admin_sql(
