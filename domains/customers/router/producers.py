@@ -1,59 +1,25 @@
-"""REST for operators: their sessions, producers' keys, the audit log."""
+"""For operators: producers and their keys."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from domains.customers import service
-from domains.customers.schemas import (
-    AuditEntryOut,
-    ProducerIn,
-    ProducerOut,
-    ProducerWithKey,
-    SignInIn,
-    TokensOut,
-)
-from domains.customers.service import ProducerRef, SessionIssuer, SubjectKind
+from domains.customers.router.routers import admin_router
+from domains.customers.schemas.producers import ProducerIn, ProducerOut, ProducerWithKey
+from domains.customers.service import ProducerRef
 from wapsi.cursors import encode_cursor, id_in_cursor
-from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep, requires
+from wapsi.http.deps import ReadDep, WriteDep, requires
 from wapsi.http.idempotency import IdempotencyDep, shown_once
 from wapsi.http.paging import CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
-from wapsi.security import audit
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
 
-admin_router = APIRouter(prefix="/v1/admin", tags=["admin"])
-
-# Of all permissions, this is the one that every operator's role has.
-Operator = Annotated[Principal, requires(Permission.BACK_OFFICE)]
 ProducersWriter = Annotated[Principal, requires(Permission.PRODUCERS_WRITE)]
-AuditReader = Annotated[Principal, requires(Permission.AUDIT_READ)]
 
 _REFUSED = problem_responses(401, 403, 422)
-
-
-@admin_router.post("/sessions", status_code=201, responses=problem_responses(401, 422), dependencies=[PublicDep])
-async def sign_in_operator(request: Request, response: Response, runtime: RuntimeDep, body: SignInIn) -> TokensOut:
-    """For operators; refreshed at /v1/sessions:refresh."""
-    tokens = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
-        runtime.db,
-        SubjectKind.OPERATOR,
-        body.email,
-        body.password.get_secret_value(),
-        request.headers.get("user-agent", ""),
-    )
-    response.headers["Cache-Control"] = "no-store"
-    return TokensOut.of(tokens)
-
-
-@admin_router.delete("/sessions/current", status_code=204, responses=problem_responses(401, 403))
-async def sign_out_operator(session: WriteDep, principal: Operator) -> None:
-    """Ends the session: its refresh token is refused from now on, its access token when it expires."""
-    if principal.session_id is not None:
-        await service.end_session(session, principal.session_id)
 
 
 @admin_router.get("/producers", responses=_REFUSED)
@@ -117,19 +83,6 @@ async def rotate_producer(
 async def revoke_producer(session: WriteDep, principal: ProducersWriter, producer_id: UUID) -> ProducerOut:
     """Its key is refused from now on, for good."""
     return ProducerOut.of(await service.revoke_producer(session, producer_id, principal=principal))
-
-
-@admin_router.get("/audit-log", responses=_REFUSED)
-async def list_audit_log(
-    session: ReadDep, _principal: AuditReader, limit: PageSize = 50, cursor: CursorParam = None
-) -> Page[AuditEntryOut]:
-    """Who changed what, the newest first."""
-    found = await audit.list_entries(session, limit=limit + 1, older_than=id_in_cursor("audit-log", cursor))
-    entries, more = split_page(found, limit)
-    return Page(
-        items=[AuditEntryOut.of(entry) for entry in entries],
-        next_cursor=encode_cursor("audit-log", str(entries[-1].id)) if more else None,
-    )
 
 
 def _note(made: list[ProducerWithKey], producer: ProducerRef, key: str) -> ProducerWithKey:

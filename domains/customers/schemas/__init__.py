@@ -1,0 +1,1 @@
+"""REST shapes of the customers domain."""

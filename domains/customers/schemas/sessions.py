@@ -1,0 +1,36 @@
+"""Signing in. Passwords and tokens appear in no other representation."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr, StringConstraints
+
+from domains.customers.schemas.common import Body
+from domains.customers.service import PASSWORD_MAX_LENGTH, Tokens
+
+
+class SignInIn(Body):
+    email: Annotated[str, StringConstraints(max_length=320, pattern=r"^[^\x00]*$")]
+    password: Annotated[SecretStr, Field(max_length=PASSWORD_MAX_LENGTH)]
+
+
+class RefreshIn(Body):
+    refresh_token: Annotated[SecretStr, Field(max_length=200)]
+
+
+class TokensOut(BaseModel):
+    """Lifetimes in seconds. A refresh token is used once; use the one that comes back next time."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # RFC 6750's word
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> Self:
+        return cls(
+            access_token=tokens.access_token,
+            expires_in=tokens.expires_in_s,
+            refresh_token=tokens.refresh_token,
+            refresh_expires_in=tokens.refresh_expires_in_s,
+        )
