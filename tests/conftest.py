@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx2
@@ -28,6 +29,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from wapsi.config import Environment, Settings
 from wapsi.db import Database
 from wapsi.embedded import EmbeddedPostgres, EmbeddedValkey
+from wapsi.limits import LimitSettings, RateLimits
 from wapsi.migrations import run as migrations
 from wapsi.queue.broker import make_broker
 from wapsi.queue.jobs import run_job
@@ -256,10 +258,23 @@ def telemetry(spans: InMemorySpanExporter, metric_reader: InMemoryMetricReader) 
 
 
 @pytest.fixture
-async def runtime(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Runtime]:
-    runtime = make_runtime(settings, telemetry, role="test")
+def limit_settings(request: pytest.FixtureRequest) -> LimitSettings:
+    """Off, as tests ask for more than a person does; on and counted from nothing where marked `rate_limits`."""
+    is_on = request.node.get_closest_marker("rate_limits") is not None
+    return LimitSettings(rate_limits=is_on, limits_prefix=uuid4().hex)
+
+
+@pytest.fixture
+async def runtime(settings: Settings, telemetry: Telemetry, limit_settings: LimitSettings) -> AsyncIterator[Runtime]:
+    runtime = make_runtime(settings, telemetry, role="test", limit_settings=limit_settings)
     yield runtime
+    await runtime.limits.aclose()
     await runtime.db.dispose()
+
+
+@pytest.fixture
+def limits(runtime: Runtime) -> RateLimits:
+    return runtime.limits
 
 
 @pytest.fixture

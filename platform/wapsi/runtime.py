@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from wapsi.config import Settings
 from wapsi.db import Database
 from wapsi.db.versions import Versions
+from wapsi.limits import RateLimits
 from wapsi.security.principal import Authenticator
 from wapsi.security.signing import Keys
 
@@ -16,3 +17,4 @@ class Runtime:
     versions: Versions
     keys: Keys
     authenticator: Authenticator
+    limits: RateLimits

@@ -9,17 +9,24 @@ from domains.offers import service as offers
 from wapsi.config import Settings
 from wapsi.db import Database
 from wapsi.db.versions import Versions
+from wapsi.limits import LimitSettings, RateLimits, get_limit_settings
 from wapsi.runtime import Runtime
 from wapsi.security.signing import Keys
 from wapsi.telemetry.setup import Telemetry
 
 
-def make_runtime(settings: Settings, telemetry: Telemetry, *, role: str) -> Runtime:
+def make_runtime(
+    settings: Settings, telemetry: Telemetry, *, role: str, limit_settings: LimitSettings | None = None
+) -> Runtime:
+    """`limit_settings`: default those of the environment."""
     db = Database(settings, role=role)
     telemetry.instrument_engines(*db.engines)
     keys = Keys(settings)
     versions = Versions(db.reads, {"merchants": merchants.VERSION_SQL, "offers": offers.VERSION_SQL})
-    return Runtime(settings, db, versions, keys, Authentication(db, keys, settings))
+    limits = RateLimits(
+        limit_settings or get_limit_settings(), url=settings.queue_url, secret=keys.mac("rate-limits", b"")
+    )
+    return Runtime(settings, db, versions, keys, Authentication(db, keys, settings), limits)
 
 
 @contextlib.asynccontextmanager
@@ -29,6 +36,7 @@ async def checked(runtime: Runtime) -> AsyncIterator[Runtime]:
         await runtime.db.check_pool_budget()
         yield runtime
     finally:
+        await runtime.limits.aclose()
         await runtime.db.dispose()
 
 
