@@ -26,6 +26,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from domains.customers import service as customers
 from wapsi.config import Environment, Settings
 from wapsi.db import Database
 from wapsi.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -37,6 +38,7 @@ from wapsi.roots import jobs
 from wapsi.roots.container import make_runtime
 from wapsi.roots.http_app import make_front, make_http_app
 from wapsi.runtime import Runtime
+from wapsi.security.permissions import OperatorRole
 from wapsi.security.signing import new_signing_key
 from wapsi.telemetry.setup import Telemetry
 
@@ -44,6 +46,7 @@ TEMPLATE = "template_wapsi"
 APP_ROLE = "wapsi_app"
 SIGNING_KEY = new_signing_key()
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
+PASSWORD = "correct horse battery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,3 +328,17 @@ async def api(app: FastAPI, runtime: Runtime) -> AsyncIterator[httpx2.AsyncClien
     async with httpx2.AsyncClient(transport=transport, base_url="http://wapsi.test") as client:
         yield client
     await app.state.queue_probe.aclose()
+
+
+@pytest.fixture
+def operator(runtime: Runtime, api: httpx2.AsyncClient) -> Callable[[OperatorRole], Awaitable[dict[str, str]]]:
+    """Makes an operator and returns the headers of a signed-in request, with an Idempotency-Key."""
+
+    async def operator(role: OperatorRole) -> dict[str, str]:
+        email = f"{uuid4().hex}@wapsi.example"
+        async with runtime.db.write() as session:
+            await customers.create_operator(session, email, PASSWORD, role)
+        answer = await api.post("/v1/admin/sessions", json={"email": email, "password": PASSWORD})
+        return {"Authorization": f"Bearer {answer.json()['access_token']}", "Idempotency-Key": uuid4().hex}
+
+    return operator

@@ -14,7 +14,6 @@ from domains.merchants import service as merchants
 from wapsi.queue import outbox
 from wapsi.queue.jobs import run_job
 from wapsi.runtime import Runtime
-from wapsi.security.permissions import OperatorRole
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 PASSWORD = "correct horse battery"
@@ -205,17 +204,3 @@ async def shopper_id(shopper_headers: dict[str, str], admin_sql: SQL) -> UUID:
 @pytest.fixture
 async def stranger_headers(api: httpx2.AsyncClient) -> dict[str, str]:
     return await _signed_in(api, "bilal@wapsi.example")
-
-
-@pytest.fixture
-def operator(api: httpx2.AsyncClient, runtime: Runtime) -> Callable[[OperatorRole], Awaitable[dict[str, str]]]:
-    """Makes an operator and returns the headers of a signed-in request."""
-
-    async def operator(role: OperatorRole) -> dict[str, str]:
-        email = f"{uuid4().hex}@wapsi.example"
-        async with runtime.db.write() as session:
-            await customers.create_operator(session, email, PASSWORD, role)
-        answer = await api.post("/v1/admin/sessions", json={"email": email, "password": PASSWORD})
-        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
-
-    return operator

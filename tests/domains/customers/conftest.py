@@ -6,8 +6,6 @@ import asyncpg
 import httpx2
 import pytest
 
-from domains.customers import service
-from wapsi.db import Database
 from wapsi.security.permissions import OperatorRole
 
 PASSWORD = "correct horse battery"
@@ -49,20 +47,6 @@ async def customer(
 def headers(customer: dict[str, Any]) -> dict[str, str]:
     """Asma's, with an Idempotency-Key."""
     return {"Authorization": f"Bearer {customer['access_token']}", "Idempotency-Key": uuid4().hex}
-
-
-@pytest.fixture
-def operator(db: Database, api: httpx2.AsyncClient) -> Callable[[OperatorRole], Awaitable[dict[str, str]]]:
-    """Makes an operator and returns the headers of a signed-in request, with an Idempotency-Key."""
-
-    async def operator(role: OperatorRole) -> dict[str, str]:
-        email = f"{uuid4().hex}@wapsi.example"
-        async with db.write() as session:
-            await service.create_operator(session, email, PASSWORD, role)
-        answer = await api.post("/v1/admin/sessions", json={"email": email, "password": PASSWORD})
-        return {"Authorization": f"Bearer {answer.json()['access_token']}", "Idempotency-Key": uuid4().hex}
-
-    return operator
 
 
 @pytest.fixture

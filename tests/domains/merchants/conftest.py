@@ -1,10 +1,7 @@
 from collections.abc import Awaitable, Callable
-from uuid import uuid4
 
-import httpx2
 import pytest
 
-from domains.customers import service as customers
 from domains.merchants import service
 from domains.merchants.service import (
     CustomerType,
@@ -25,22 +22,8 @@ MakeMerchant = Callable[..., Awaitable[MerchantRef]]
 
 
 @pytest.fixture
-def sign_in(db: Database, api: httpx2.AsyncClient) -> SignIn:
-    """Makes an operator and returns the headers of a signed-in request, with a fresh Idempotency-Key."""
-
-    async def sign_in(role: OperatorRole) -> dict[str, str]:
-        email = f"{uuid4().hex}@wapsi.example"
-        async with db.write() as session:
-            await customers.create_operator(session, email, PASSWORD, role)
-        answer = await api.post("/v1/admin/sessions", json={"email": email, "password": PASSWORD})
-        return {"Authorization": f"Bearer {answer.json()['access_token']}", "Idempotency-Key": uuid4().hex}
-
-    return sign_in
-
-
-@pytest.fixture
-async def admin(sign_in: SignIn) -> dict[str, str]:
-    return await sign_in(OperatorRole.ADMIN)
+async def admin(operator: SignIn) -> dict[str, str]:
+    return await operator(OperatorRole.ADMIN)
 
 
 def percent(bps: int, category: str = "", customer_type: str = "unknown", cap_minor: int | None = None) -> Rate:

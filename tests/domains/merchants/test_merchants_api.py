@@ -302,12 +302,12 @@ async def test_a_networks_secret_is_shown_once_and_not_kept_readable(
     ],
 )
 async def test_only_operators_who_may_write_merchants_change_them(
-    api: httpx2.AsyncClient, sign_in: SignIn, make_merchant: MakeMerchant, method: str, path: str, body: Any
+    api: httpx2.AsyncClient, operator: SignIn, make_merchant: MakeMerchant, method: str, path: str, body: Any
 ) -> None:
     await make_merchant("daraz")
     anonymous = await api.request(method, path, json=body)
     assert (anonymous.status_code, anonymous.json()["reason"]) == (401, "CREDENTIALS_MISSING")
-    support = await api.request(method, path, json=body, headers=await sign_in(OperatorRole.SUPPORT))
+    support = await api.request(method, path, json=body, headers=await operator(OperatorRole.SUPPORT))
     assert (support.status_code, support.json()["reason"]) == (403, "PERMISSION_MISSING")
-    catalogue = await api.request(method, path, json=body, headers=await sign_in(OperatorRole.CATALOGUE))
+    catalogue = await api.request(method, path, json=body, headers=await operator(OperatorRole.CATALOGUE))
     assert catalogue.status_code in (200, 201), catalogue.text

@@ -150,9 +150,6 @@ async def other_shop(runtime: Runtime, stub: Any, drain: Callable[[], Awaitable[
 
 
 @pytest.fixture
-async def operator_token(runtime: Runtime, api: Any) -> str:
-    async with runtime.db.write() as session:
-        await customers.create_operator(session, "op@wapsi.test", "a long password", OperatorRole.CATALOGUE)
-    answer = await api.post("/v1/admin/sessions", json={"email": "op@wapsi.test", "password": "a long password"})
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["access_token"])
+async def operator_token(operator: Callable[[OperatorRole], Awaitable[dict[str, str]]]) -> str:
+    headers = await operator(OperatorRole.CATALOGUE)
+    return headers["Authorization"].removeprefix("Bearer ")

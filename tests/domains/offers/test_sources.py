@@ -14,7 +14,6 @@ import pytest
 from opentelemetry.metrics import CallbackOptions
 from structlog.testing import capture_logs
 
-from domains.customers import service as customers
 from domains.merchants import service as merchants
 from domains.offers.service import source_fetch, source_watch, sources, upload
 from wapsi.config import Settings
@@ -92,14 +91,6 @@ def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
         return Fetcher(limits, allow_http=True, trusted_networks=[ipaddress.ip_network("127.0.0.0/8")])
 
     monkeypatch.setattr(sources, "make_fetcher", make_fetcher)
-
-
-async def token_of(runtime: Runtime, api: Any, role: OperatorRole) -> str:
-    email = f"{role}@wapsi.test"
-    async with runtime.db.write() as session:
-        await customers.create_operator(session, email, "a long password", role)
-    answer = await api.post("/v1/admin/sessions", json={"email": email, "password": "a long password"})
-    return str(answer.json()["access_token"])
 
 
 @dataclass
@@ -615,15 +606,13 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path", "allowed"), ROUTES)
-async def test_who_may(
-    api: Any, runtime: Runtime, shop: Any, method: str, path: str, allowed: set[OperatorRole]
-) -> None:
+async def test_who_may(api: Any, operator: Any, shop: Any, method: str, path: str, allowed: set[OperatorRole]) -> None:
     options = {"json": {"late_after_s": 3600}} if method == "PUT" else {}
     assert (await api.request(method, path, **options)).status_code == 401
     producer = {"Authorization": f"Bearer {shop.key}"}
     assert (await api.request(method, path, headers=producer, **options)).status_code == 403
     for role in OperatorRole:
-        headers = {"Authorization": f"Bearer {await token_of(runtime, api, role)}"}
+        headers = {"Authorization": (await operator(role))["Authorization"]}
         status = (await api.request(method, path, headers=headers, **options)).status_code
         assert (status != 403) == (role in allowed), role
 
