@@ -1,6 +1,6 @@
 """What can go wrong with accounts, producers and payout methods."""
 
-from wapsi.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from wapsi.errors import Conflict, Invalid, NotFound, PermissionDenied, PreconditionFailed
 
 
 class CustomerNotFound(NotFound):
@@ -13,6 +13,12 @@ class ReferralCodeUnknown(Invalid):
 
 class PasswordInvalid(Invalid):
     reason = "PASSWORD_INVALID"
+
+
+class PasswordWrong(PermissionDenied):
+    """The password that confirms a change is not the account's. Not a 401: the session itself is good."""
+
+    reason = "PASSWORD_WRONG"
 
 
 class OperatorExists(Conflict):

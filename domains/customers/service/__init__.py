@@ -4,6 +4,7 @@ from domains.customers.errors import (
     CustomerNotFound,
     OperatorExists,
     PasswordInvalid,
+    PasswordWrong,
     PayoutMethodExists,
     PayoutMethodNotFound,
     ProducerNotFound,
@@ -44,7 +45,8 @@ from domains.customers.service.refs import (
     Profile,
     Tokens,
 )
-from domains.customers.service.sessions import SessionIssuer, end_session, forget_sessions
+from domains.customers.service.sessions import SessionIssuer, end_session, end_sessions_of, forget_sessions
+from domains.customers.service.subjects import confirm_password
 
 __all__ = [
     "PASSWORD_MAX_LENGTH",
@@ -56,6 +58,7 @@ __all__ = [
     "OperatorExists",
     "OperatorRef",
     "PasswordInvalid",
+    "PasswordWrong",
     "PayoutMethodExists",
     "PayoutMethodKind",
     "PayoutMethodNotFound",
@@ -71,9 +74,11 @@ __all__ = [
     "WalletProvider",
     "add_bank_account",
     "add_mobile_wallet",
+    "confirm_password",
     "create_operator",
     "create_producer",
     "end_session",
+    "end_sessions_of",
     "forget_sessions",
     "get_customer",
     "get_payout_method",

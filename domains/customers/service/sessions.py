@@ -11,20 +11,13 @@ from uuid import UUID
 
 from sqlalchemy import delete, select, text, update
 
-from domains.customers.models import (
-    CustomerRow,
-    CustomerStatus,
-    OperatorRow,
-    OperatorStatus,
-    SessionRow,
-    SubjectKind,
-)
-from domains.customers.service.accounts import normalise_email
+from domains.customers.models import SessionRow, SubjectKind
 from domains.customers.service.authentication import ACCESS_TOKEN_TYPE, AUDIENCE
 from domains.customers.service.refs import Tokens
+from domains.customers.service.subjects import Account, find_account, get_account, hold_account
 from wapsi.clock import now
 from wapsi.config import Settings
-from wapsi.db import Database, ReadSession, WriteSession
+from wapsi.db import Database, WriteSession
 from wapsi.ids import new_id
 from wapsi.security.passwords import verify_password
 from wapsi.security.principal import CredentialsInvalid
@@ -34,16 +27,6 @@ USER_AGENT_MAX_LENGTH = 200
 # An expired token is kept a while, so that its reuse still ends the family.
 KEEP_EXPIRED = timedelta(days=7)
 FORGET_AT_ONCE = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """Who signs in. `role` is an operator's."""
-
-    id: UUID
-    active: bool
-    password_hash: str
-    role: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +43,15 @@ class SessionIssuer:
         all of the process's connections while it waits for a processor.
         """
         async with db.read() as reading:
-            account = await _find_account(reading, kind, email)
+            account = await find_account(reading, kind, email)
         matches = await verify_password(password, account.password_hash if account is not None else None)
         if account is None or not matches or not account.active:
             raise CredentialsInvalid
         async with db.write() as session:
-            return await self._issue(session, kind, account, new_id(), user_agent)
+            current = await hold_account(session, kind, account.id)
+            if current is None or not current.active or current.password_hash != account.password_hash:
+                raise CredentialsInvalid
+            return await self._issue(session, kind, current, new_id(), user_agent)
 
     async def refresh(self, session: WriteSession, refresh_token: str, user_agent: str) -> Tokens | None:
         """New tokens for one that was not used yet, else None.
@@ -82,7 +68,7 @@ class SessionIssuer:
         if row is None or row.expires_at <= moment:
             return None
         kind = SubjectKind(row.subject_kind)
-        account = await _get_account(session, kind, row.subject_id)
+        account = await get_account(session, kind, row.subject_id)
         if row.used_at is not None or row.revoked_at is not None or account is None or not account.active:
             await _revoke_family(session, family_id, moment)
             return None
@@ -90,7 +76,7 @@ class SessionIssuer:
         return await self._issue(session, kind, account, family_id, user_agent)
 
     async def _issue(
-        self, session: WriteSession, kind: SubjectKind, account: _Account, family_id: UUID, user_agent: str
+        self, session: WriteSession, kind: SubjectKind, account: Account, family_id: UUID, user_agent: str
     ) -> Tokens:
         moment = now()
         refresh_token = secrets.token_urlsafe(32)
@@ -131,6 +117,33 @@ async def end_session(session: WriteSession, family_id: UUID) -> None:
     await _revoke_family(session, family_id, now())
 
 
+async def end_sessions_of(
+    session: WriteSession,
+    kind: SubjectKind,
+    subject_id: UUID,
+    *,
+    keep: UUID | None = None,
+    forget_devices: bool = False,
+) -> int:
+    """Signs out everywhere, but for the session `keep`; returns of how many. What led to it was written before.
+
+    `forget_devices`: what tells a person's devices apart goes too.
+    """
+    mine = (SessionRow.subject_kind == kind, SessionRow.subject_id == subject_id)
+    live = (
+        select(SessionRow.family_id)
+        .where(*mine, SessionRow.used_at.is_(None), SessionRow.revoked_at.is_(None), SessionRow.expires_at > now())
+        .distinct()
+        .order_by(SessionRow.family_id)
+    )
+    families = [family_id for family_id in await session.scalars(live) if family_id != keep]
+    for family_id in families:
+        await end_session(session, family_id)
+    if forget_devices:
+        await session.execute(update(SessionRow).where(*mine).values(user_agent=""))
+    return len(families)
+
+
 async def forget_sessions(session: WriteSession) -> int:
     """Deletes tokens that expired a while ago, at most FORGET_AT_ONCE; returns how many."""
     old = select(SessionRow.id).where(SessionRow.expires_at < now() - KEEP_EXPIRED).limit(FORGET_AT_ONCE)
@@ -151,20 +164,3 @@ async def _revoke_family(session: WriteSession, family_id: UUID, moment: datetim
         .where(SessionRow.family_id == family_id, SessionRow.revoked_at.is_(None))
         .values(revoked_at=moment)
     )
-
-
-async def _find_account(session: ReadSession, kind: SubjectKind, email: str) -> _Account | None:
-    model = CustomerRow if kind is SubjectKind.CUSTOMER else OperatorRow
-    return _account(await session.scalar(select(model).where(model.email == normalise_email(email))))
-
-
-async def _get_account(session: ReadSession, kind: SubjectKind, subject_id: UUID) -> _Account | None:
-    return _account(await session.get(CustomerRow if kind is SubjectKind.CUSTOMER else OperatorRow, subject_id))
-
-
-def _account(row: CustomerRow | OperatorRow | None) -> _Account | None:
-    if row is None:
-        return None
-    if isinstance(row, OperatorRow):
-        return _Account(row.id, row.status == OperatorStatus.ACTIVE, row.password_hash, row.role)
-    return _Account(row.id, row.status == CustomerStatus.ACTIVE, row.password_hash, None)

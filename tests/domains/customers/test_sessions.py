@@ -13,12 +13,14 @@ import time_machine
 import domains.customers.actors  # noqa: F401  # registers its job
 from domains.customers import service
 from domains.customers.errors import OperatorExists, PasswordInvalid
+from domains.customers.service import SubjectKind, sessions
 from wapsi.clock import now
 from wapsi.config import Settings
 from wapsi.db import Database
 from wapsi.queue.jobs import run_job
 from wapsi.queue.outbox import enqueue
 from wapsi.runtime import Runtime
+from wapsi.security.passwords import verify_password
 from wapsi.security.permissions import OperatorRole
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
@@ -207,6 +209,36 @@ async def test_signing_out_wins_over_a_refresh_at_the_same_time(
     assert signed_out.status_code == 204
     if refreshed.status_code == 200:
         assert (await refresh(refreshed.json())).status_code == 401
+
+
+async def test_all_sessions_of_an_account_end_but_for_the_one_that_is_kept(
+    api: httpx2.AsyncClient, customer: Tokens, sign_up: Post, sign_in: Post, refresh: Post, runtime: Runtime
+) -> None:
+    other, third = (await sign_in()).json(), (await sign_in()).json()
+    await sign_up("bilal@example.com")
+    stranger = (await sign_in("bilal@example.com")).json()
+    me = await runtime.authenticator.authenticate(customer["access_token"])
+    async with runtime.db.write() as session:
+        ended = await service.end_sessions_of(session, SubjectKind.CUSTOMER, me.id, keep=me.session_id)
+    assert ended == 2
+    statuses = [(await refresh(tokens)).status_code for tokens in (customer, other, third, stranger)]
+    assert statuses == [200, 401, 401, 200]
+
+
+async def test_a_sign_in_with_the_password_of_a_moment_ago_is_refused(
+    sign_up: Post, sign_in: Post, admin_sql: SQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password changes after it was checked and before the session is made: nobody would end that session."""
+    await sign_up()
+
+    async def checked_slowly(password: str, password_hash: str | None) -> bool:
+        matches = await verify_password(password, password_hash)
+        await admin_sql("UPDATE customers SET password_hash = 'another'")
+        return matches
+
+    monkeypatch.setattr(sessions, "verify_password", checked_slowly)
+    assert (await sign_in()).status_code == 401
+    assert await admin_sql("SELECT 1 FROM sessions") == []
 
 
 # Forgetting
