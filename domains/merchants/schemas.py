@@ -39,17 +39,20 @@ def _check_url(text: str) -> str:
 
 Slug = Annotated[str, StringConstraints(pattern=_SLUG)]
 SlugPath = Annotated[str, Path(pattern=_SLUG, description="The merchant's or network's slug.")]
-# \p{Cc}: control characters, NUL among them, which the database refuses.
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\p{Cc}]+$")]
+# No control characters, NUL among them, which the database refuses. Spelt out: \p{Cc} is not in every reader's
+# regular expressions, and OpenAPI shows the pattern.
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+]
 Prose = Annotated[str, StringConstraints(max_length=5000, pattern=r"^[^\x00]*$")]
 URL = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[!-~]+$"), AfterValidator(_check_url)]
 CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Template = Annotated[str, StringConstraints(max_length=2000)]
 Hosts = Annotated[list[str], Field(max_length=50)]
-ClickWindowDays = Annotated[int, Field(ge=1, le=365)]
-TrackingDays = Annotated[int, Field(ge=0, le=365)]
-ValidationDays = Annotated[int, Field(ge=0, le=730)]
-AmountMinor = Annotated[int, Field(ge=0, le=10**12)]
+ClickWindowDays = Annotated[int, Field(ge=1, le=365, strict=True)]
+TrackingDays = Annotated[int, Field(ge=0, le=365, strict=True)]
+ValidationDays = Annotated[int, Field(ge=0, le=730, strict=True)]
+AmountMinor = Annotated[int, Field(ge=0, le=10**12, strict=True)]
 
 
 class _In(BaseModel):
@@ -157,10 +160,10 @@ class RatesOut(BaseModel):
 class RateIn(_In):
     """The empty category is the default; there must be one for the customer type `unknown`."""
 
-    rate_category: Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\p{Cc}]*$")] = ""
+    rate_category: Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] = ""
     customer_type: CustomerType = CustomerType.UNKNOWN
     kind: RateKind
-    percent_bps: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    percent_bps: Annotated[int, Field(ge=0, le=10_000, strict=True)] | None = None
     fixed_minor: AmountMinor | None = None
     currency: CurrencyCode
     cap_minor: AmountMinor | None = None

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from domains.offers.service import SyncMode
 from domains.offers.service.sources import NewSource
@@ -38,12 +38,16 @@ class FeedSourceIn(BaseModel):
         description="https. What may be a key in it is never shown again; the URL as it is shown keeps the stored one.",
     )
     mode: Literal["full", "incremental"] = "full"
-    every_s: int = Field(3600, ge=300, le=2_592_000, description="How often it is fetched.")
+    every_s: int = Field(3600, ge=300, le=2_592_000, strict=True, description="How often it is fetched.")
     late_after_s: int | None = Field(
-        None, ge=300, le=7_776_000, description="How long without a feed is too long; null: it is not watched."
+        None,
+        ge=300,
+        le=7_776_000,
+        strict=True,
+        description="How long without a feed is too long; null: it is not watched.",
     )
     options: FeedReading = FeedReading()
-    enabled: bool = True
+    enabled: StrictBool = True
 
     def to_source(self) -> NewSource:
         return NewSource(

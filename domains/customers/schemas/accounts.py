@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, EmailStr, StringConstraints
+from pydantic import BaseModel, EmailStr, StrictBool, StringConstraints
 
 from domains.customers.schemas.common import Body, Line, Locale, NewPassword
 from domains.customers.service import CustomerStatus, Profile
@@ -49,8 +49,8 @@ class MeOut(BaseModel):
 
 
 class PreferencesPatch(Body):
-    notify_by_email: bool = True
-    marketing: bool = False
+    notify_by_email: StrictBool = True
+    marketing: StrictBool = False
 
 
 class MePatch(Body):

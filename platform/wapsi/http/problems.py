@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -104,14 +105,27 @@ async def _http_error(request: Request, error: Exception) -> Response:
         # FastAPI makes a 400 of whatever is raised while it reads a body, BodyLimit's refusal too.
         return await _domain_error(request, error.__cause__)
     reasons = {404: "ROUTE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
     return problem(
         request,
         status=error.status_code,
         title=error.detail,
         reason=reasons.get(error.status_code, "HTTP_ERROR"),
         detail=f"{request.method} {request.url.path}: {error.detail}",
-        headers=dict(error.headers or {}),
+        headers=headers,
     )
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of all routes with this path; Starlette names those of the first one only."""
+    allowed: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(request.scope["path"]):
+            allowed |= route.methods or set()
+    return sorted(allowed)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

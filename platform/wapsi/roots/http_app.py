@@ -20,6 +20,7 @@ from wapsi.http import health
 from wapsi.http.cache import ReadCache, cached_routes
 from wapsi.http.deps import PublicDep, RuntimeDep, check_permissions_declared
 from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
+from wapsi.http.openapi import DocumentedAPI
 from wapsi.http.overload import ConcurrencyLimit
 from wapsi.http.problems import UnexpectedErrors, install_problem_handlers
 from wapsi.queue.broker import QueueProbe
@@ -59,7 +60,7 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
             yield
         await queue_probe.aclose()
 
-    app = FastAPI(
+    app = DocumentedAPI(
         title="Wapsi",
         version="1",
         description=DESCRIPTION,

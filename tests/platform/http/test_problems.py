@@ -114,6 +114,14 @@ async def test_a_wrong_method_is_a_problem_that_says_which_are_right(api: httpx2
     assert answer.headers["allow"] == "POST"
 
 
+async def test_the_right_methods_are_those_of_every_route_with_this_path(serve: Serve) -> None:
+    router = APIRouter()
+    router.add_api_route("/things/{name}", accounts, methods=["POST"])
+    router.add_api_route("/things/{name}", crash, methods=["GET"])
+    answer = await serve(router).delete("/things/one")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
 async def test_an_invalid_body_is_said_field_by_field_and_never_repeated(api: httpx2.AsyncClient) -> None:
     answer = await api.post("/accounts", json={"email": "asma@example.com", "password": PASSWORD, "age": "secret-age"})
     assert (answer.status_code, answer.json()["reason"]) == (422, "REQUEST_INVALID")

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from wapsi.security import passwords
 from wapsi.security.passwords import hash_password, verify_password
@@ -80,3 +81,12 @@ async def test_at_most_two_hash_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(passwords._HASHER, "hash", count)
     await asyncio.gather(*(hash_password(PASSWORD) for _ in range(6)))
     assert most <= 2
+
+
+async def test_what_is_no_hash_of_ours_matches_nothing_and_is_reported() -> None:
+    """An account whose hash was taken away must not answer with a 500 where others answer 401."""
+    for kept in ("none", "$2b$12$abcdefghijklmnopqrstuv"):
+        with capture_logs() as logs:
+            assert await verify_password(PASSWORD, kept) is False
+        assert [line["event"] for line in logs] == ["password_hash_unreadable"]
+        assert PASSWORD not in str(logs)

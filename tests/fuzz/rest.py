@@ -1,0 +1,166 @@
+"""Schemathesis' engine on the REST application: its requests reach the application on the test's own loop.
+
+The engine is synchronous and runs in a thread; pools and locks of the application belong to the loop that made them.
+So the engine gets an ASGI application that hands each request over and brings the answer back.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import schemathesis
+from schemathesis.config import (
+    ChecksConfig,
+    CoveragePhaseConfig,
+    ExamplesPhaseConfig,
+    FuzzingPhaseConfig,
+    GenerationConfig,
+    PhasesConfig,
+    ProjectConfig,
+    ProjectsConfig,
+    SchemathesisConfig,
+    StatefulPhaseConfig,
+)
+from schemathesis.engine import Status, events, from_schema
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Ours answer in milliseconds; what takes this long hangs.
+ANSWER_TIMEOUT_S = 30
+# Business rules refuse much that fits the schema (positive data), and Schemathesis has one identity an operation
+# (object level): tests/security tries who may see what.
+LEFT_OUT = ("positive_data_acceptance", "missing_required_header", "object_level_authorization")
+EXCERPT_BYTES = 600
+
+
+class HandOver:
+    """ASGI: passes each request to `app` on `loop`, whichever loop it comes from."""
+
+    def __init__(self, app: ASGIApp, loop: asyncio.AbstractEventLoop) -> None:
+        self._app = app
+        self._loop = loop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # the engine takes this for an application without a lifespan: the test has started it
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        answered = asyncio.run_coroutine_threadsafe(self._answer(scope, body), self._loop)
+        for message in await asyncio.wrap_future(answered):
+            await send(message)
+
+    async def _answer(self, scope: Scope, body: bytes) -> list[Message]:
+        incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return incoming.pop() if incoming else {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await asyncio.wait_for(self._app(scope, receive, send), ANSWER_TIMEOUT_S)
+        return sent
+
+
+@dataclass
+class Outcome:
+    """What a run saw: requests by phase, statuses by operation, each failure once with what reproduces it."""
+
+    cases: Counter[str] = field(default_factory=Counter)
+    statuses: dict[str, Counter[int]] = field(default_factory=dict)
+    findings: dict[str, str] = field(default_factory=dict)
+
+    def note(self, event: Any) -> None:
+        if isinstance(event, events.FatalError):
+            raise event.exception
+        if isinstance(event, events.NonFatalError):
+            self.findings.setdefault(f"{event.label}: {event.info.title}", str(event.info))
+        if not isinstance(event, events.ScenarioFinished):
+            return
+        recorder = event.recorder
+        for case_id, interaction in recorder.interactions.items():
+            node = recorder.cases.get(case_id)
+            label = node.value.operation.label if node is not None else recorder.label
+            self.cases[event.phase.value] += 1
+            if interaction.response is not None:
+                self.statuses.setdefault(label, Counter())[interaction.response.status_code] += 1
+            for check in recorder.checks.get(case_id, []):
+                if check.status is Status.FAILURE and check.failure_info is not None:
+                    self._find(label, check.name, check.failure_info, interaction.response)
+
+    def _find(self, label: str, check: str, info: Any, response: Any) -> None:
+        answer = "" if response is None else f"{response.status_code} {response.content[:EXCERPT_BYTES]!r}"
+        text = "\n".join((info.failure.message, info.code_sample, answer))
+        self.findings.setdefault(f"{label}: {check}: {info.failure.title}", text)
+
+    @property
+    def never_succeeded(self) -> list[str]:
+        """Operations that only ever refused: what lies behind their checks was not reached."""
+        return sorted(label for label, seen in self.statuses.items() if not any(200 <= one < 400 for one in seen))
+
+    def report(self) -> str:
+        return "\n\n".join(f"{title}\n{text}" for title, text in self.findings.items())
+
+
+def configuration(*, max_examples: int, is_exhaustive: bool, max_time_s: int | None) -> SchemathesisConfig:
+    """Without a time limit the same cases each time; with one, new cases until it is over."""
+    checks = ChecksConfig()
+    for name in LEFT_OUT:
+        getattr(checks, name).enabled = False
+    project = ProjectConfig(
+        checks=checks,
+        generation=GenerationConfig(
+            max_examples=max_examples,
+            deterministic=max_time_s is None,
+            no_shrink=True,
+            database="none",
+            with_security_parameters=False,
+        ),
+        continue_on_failure=True,
+        phases=PhasesConfig(
+            examples=ExamplesPhaseConfig(enabled=False),
+            coverage=CoveragePhaseConfig(enabled=is_exhaustive),
+            fuzzing=FuzzingPhaseConfig(enabled=True),
+            stateful=StatefulPhaseConfig(enabled=True),
+        ),
+    )
+    seed = None if max_time_s is not None else 1
+    return SchemathesisConfig(seed=seed, max_time=max_time_s, projects=ProjectsConfig(default=project))
+
+
+def load(document: Mapping[str, Any], app: ASGIApp, config: SchemathesisConfig) -> Any:
+    """The schema, of a document of its own."""
+    schema = schemathesis.openapi.from_dict(orjson.loads(orjson.dumps(document)), config=config)
+    schema.app = app
+    return schema
+
+
+def sign_in(schema: Any, kinds: Mapping[str, str], make_token: Callable[[str], str]) -> None:
+    """Sends each operation with a token of the kind of caller that it is for; with another one after a 401.
+
+    `kinds` says the kind by "METHOD /path"; an operation that is not among them is public.
+    """
+
+    class Credentials:
+        def get(self, case: Any, context: Any) -> str | None:
+            kind = kinds.get(context.operation.label)
+            return None if kind is None else make_token(kind)
+
+        def set(self, case: Any, data: str, context: Any) -> None:
+            case.headers["Authorization"] = f"Bearer {data}"
+
+    keyed = schema.auth(cache_by_key=lambda _case, context: kinds.get(context.operation.label, ""), retry_on=[401])
+    keyed(Credentials)
+
+
+def run(schema: Any) -> Outcome:
+    outcome = Outcome()
+    for event in from_schema(schema).execute():
+        outcome.note(event)
+    return outcome

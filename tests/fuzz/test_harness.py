@@ -1,0 +1,74 @@
+"""The harness finds what it is there to find: an application with one fault a route."""
+
+import asyncio
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.security import HTTPBearer
+from starlette.responses import JSONResponse, PlainTextResponse
+
+from tests.fuzz import rest
+
+
+@pytest.fixture(scope="module")
+async def outcome() -> rest.Outcome:
+    app = FastAPI()
+    app.add_api_route("/sound", sound)
+    app.add_api_route("/crash", crash, methods=["POST"])
+    app.add_api_route("/shape", shape)
+    app.add_api_route("/status", status)
+    app.add_api_route("/type", text)
+    number = {"name": "number", "in": "query", "required": True, "schema": {"type": "integer"}}
+    app.add_api_route("/lenient", lenient, openapi_extra={"parameters": [number]})
+    app.add_api_route("/open", unguarded, responses={401: {"description": "Who are you?"}})
+    config = rest.configuration(max_examples=5, is_exhaustive=False, max_time_s=None)
+    schema = rest.load(app.openapi(), rest.HandOver(app, asyncio.get_running_loop()), config)
+    rest.sign_in(schema, {"GET /open": "customer"}, lambda kind: f"token of a {kind}")
+    return await asyncio.to_thread(rest.run, schema)
+
+
+async def sound() -> dict[str, str]:
+    return {}
+
+
+async def crash(body: dict[str, Any]) -> JSONResponse:
+    return JSONResponse({}, status_code=500)
+
+
+async def shape() -> list[int]:
+    return JSONResponse(["one"])  # type: ignore[return-value]
+
+
+async def status() -> None:
+    raise HTTPException(418)
+
+
+async def text() -> dict[str, str]:
+    return PlainTextResponse("{}")  # type: ignore[return-value]
+
+
+async def lenient() -> None: ...
+
+
+async def unguarded(_scheme: Annotated[Any, Depends(HTTPBearer(auto_error=False))]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("operation", "check"),
+    [
+        ("POST /crash", "not_a_server_error"),
+        ("GET /shape", "response_schema_conformance"),
+        ("GET /status", "status_code_conformance"),
+        ("GET /type", "content_type_conformance"),
+        ("GET /lenient", "negative_data_rejection"),
+        ("GET /open", "ignored_auth"),
+    ],
+)
+def test_a_fault_is_found(outcome: rest.Outcome, operation: str, check: str) -> None:
+    assert [title for title in outcome.findings if title.startswith(f"{operation}: {check}")]
+
+
+def test_a_sound_route_is_left_alone(outcome: rest.Outcome) -> None:
+    assert outcome.statuses["GET /sound"].total() > 0
+    assert not [title for title in outcome.findings if "/sound" in title]
