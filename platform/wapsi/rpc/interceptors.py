@@ -94,6 +94,9 @@ async def _end(context: Any, method: str, error: Exception) -> None:
         raise error
     if isinstance(error, DomainError):
         await abort(context, status_of(error))
+    if isinstance(error, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED:
+        # Of a service that is not ours, such as List of grpc's own health: generated code says it so.
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "This server does not have this method.")
     correlation_id = uuid4().hex
     log.error("rpc_failed", exc_info=error, method=method, correlation_id=correlation_id)
     await abort(context, internal_status(correlation_id))

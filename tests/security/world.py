@@ -1,0 +1,319 @@
+"""Two customers, two producers, an operator of each role, and things of the first customer and the first producer."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx2
+import orjson
+
+from domains.cashback import service as cashback
+from domains.customers import service as customers
+from domains.merchants import service as merchants
+from domains.offers import service as offers
+from wapsi.runtime import Runtime
+from wapsi.security.passwords import hash_password
+from wapsi.security.permissions import OperatorRole
+
+SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
+PASSWORD = "correct horse battery"
+# Whose things there are, and of each kind another one who must not reach them.
+OWNERS = {"customer_a": "customer_b", "producer_a": "producer_b"}
+# By the names that the table of permissions calls them.
+KINDS = {
+    "customer": ("customer_a", "customer_b"),
+    "producer": ("producer_a", "producer_b"),
+    **{role.value: (role.value,) for role in OperatorRole},
+}
+CALLERS = tuple(name for names in KINDS.values() for name in names)
+FEED = (
+    b'{"id": "1", "title": "Kurta", "link": "https://shop.example/1", "price": "PKR 1,299.00",'
+    b' "availability": "in_stock"}\n'
+)
+_PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
+
+
+@dataclass
+class World:
+    """`await thing("payout_id")` gives something anew of what the table of routes asks for, as text."""
+
+    api: httpx2.AsyncClient
+    runtime: Runtime
+    sql: SQL
+    drain: Callable[[], Awaitable[int]]
+    operator: Callable[[OperatorRole], Awaitable[dict[str, str]]]
+    bearers: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, UUID] = field(default_factory=dict)
+    password_hash: str = ""
+    secret: str = ""
+
+    async def begin(self) -> None:
+        self.password_hash = await hash_password(PASSWORD)
+        async with self.runtime.db.write() as session:
+            network, self.secret = await merchants.create_network(
+                session, None, self.runtime.keys, slug="impact", name="Impact"
+            )
+            self.ids["network_id"] = network.id
+        for name, slug in (("producer_a", "shop"), ("producer_b", "other-shop")):
+            await self.merchant(slug)
+            async with self.runtime.db.write() as session:
+                network_id = self.ids["network_id"] if name == "producer_a" else None
+                producer, key = await customers.create_producer(session, name, [self.ids[slug]], network_id=network_id)
+            self.bearers[name], self.ids[name] = key, producer.id
+        for name in OWNERS["customer_a"], "customer_a":
+            self.ids[name] = await self.customer(f"{name}@wapsi.example")
+            self.bearers[name] = await self.signed_in(f"{name}@wapsi.example")
+        for role in OperatorRole:
+            self.bearers[role.value] = await self._operator(role)
+
+    def headers(self, caller: str | None) -> dict[str, str]:
+        """With an Idempotency-Key of their own; `None` is somebody without credentials."""
+        headers = {"Idempotency-Key": uuid4().hex}
+        return headers if caller is None else headers | {"Authorization": f"Bearer {self.bearers[caller]}"}
+
+    async def throwaway(self, caller: str) -> dict[str, str]:
+        """Headers of another one of the same kind, for what ends a session or an account."""
+        if caller in set(OperatorRole):
+            bearer = await self._operator(OperatorRole(caller))
+        else:
+            email = f"{uuid4().hex}@wapsi.example"
+            await self.customer(email)
+            bearer = await self.signed_in(email)
+        return {"Idempotency-Key": uuid4().hex, "Authorization": f"Bearer {bearer}"}
+
+    async def customer(self, email: str) -> UUID:
+        """Straight into the table: how people sign up is tested elsewhere."""
+        [row] = await self.sql(
+            "INSERT INTO customers (email, password_hash, display_name, referral_code)"
+            " VALUES ($1, $2, 'Asma', upper(substr(md5($1), 1, 10))) RETURNING id",
+            email,
+            self.password_hash,
+        )
+        found: UUID = row["id"]
+        return found
+
+    async def signed_in(self, email: str) -> str:
+        answer = await self.api.post("/v1/sessions", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["access_token"])
+
+    async def _operator(self, role: OperatorRole) -> str:
+        return (await self.operator(role))["Authorization"].removeprefix("Bearer ")
+
+    async def merchant(self, slug: str) -> str:
+        """Active, without a network, with rates."""
+        rate = merchants.Rate(
+            "", merchants.CustomerType.UNKNOWN, merchants.RateKind.PERCENT, 500, None, "PKR", cap_minor=None
+        )
+        async with self.runtime.db.write() as session:
+            new = merchants.NewMerchant(
+                slug=slug,
+                name=slug.title(),
+                currency="PKR",
+                deep_link_template="https://go.example/?u={link}&c={click_id}",
+                allowed_landing_hosts=("shop.example",),
+            )
+            made = await merchants.create_merchant(session, None, new)
+            await merchants.publish_rates(session, None, slug, merchants.NewSchedule((rate,)))
+            await merchants.move_merchant(session, None, slug, merchants.MerchantStatus.ACTIVE)
+        self.ids[slug] = made.id
+        return slug
+
+    # The things, by the names that paths and bodies call them.
+
+    async def filled(self, template: Any, things: dict[str, str]) -> Any:
+        """The template with each {name} in it replaced; `things` holds those of this row."""
+        if isinstance(template, dict):
+            return {key: await self.filled(value, things) for key, value in template.items()}
+        if isinstance(template, list):
+            return [await self.filled(value, things) for value in template]
+        if not isinstance(template, str):
+            return template
+        for name in _PLACEHOLDER.findall(template):
+            if name not in things:
+                things[name] = await self.thing(name)
+        return _PLACEHOLDER.sub(lambda match: things[match[1]], template)
+
+    async def thing(self, name: str) -> str:
+        makers: dict[str, Callable[[], Awaitable[str]]] = {
+            "unique": self._unique,
+            "slug": self._slug,
+            "new_slug": self._new_slug,
+            "paused_slug": self._paused_slug,
+            "watched_slug": self._watched_slug,
+            "network": self._network,
+            "merchant_id": self._merchant_id,
+            "producer_id": self._producer_id,
+            "customer_id": self._customer_id,
+            "offer_id": self._offer_id,
+            "sync_id": self._sync_id,
+            "open_sync_id": self._open_sync_id,
+            "click_id": self._click_id,
+            "token": self._token,
+            "conversion_id": self._conversion_id,
+            "sale_id": self._sale_id,
+            "reward_id": self._reward_id,
+            "method_id": self._method_id,
+            "payout_id": self._payout_id,
+            "claim_id": self._claim_id,
+            "transaction_id": self._transaction_id,
+            "reward_transaction_id": self._reward_transaction_id,
+            "refresh_token": self._refresh_token,
+            "soon": self._soon,
+        }
+        return await makers[name]()
+
+    async def _unique(self) -> str:
+        return uuid4().hex
+
+    async def _slug(self) -> str:
+        return "shop"
+
+    async def _new_slug(self) -> str:
+        return await self.merchant(f"shop-{uuid4().hex[:12]}")
+
+    async def _paused_slug(self) -> str:
+        slug = await self._new_slug()
+        async with self.runtime.db.write() as session:
+            await merchants.move_merchant(session, None, slug, merchants.MerchantStatus.PAUSED)
+        return slug
+
+    async def _watched_slug(self) -> str:
+        slug = await self._new_slug()
+        path = f"/v1/admin/merchants/{slug}/feed-source"
+        answer = await self.api.put(path, json={"late_after_s": 86_400}, headers=self.headers("admin"))
+        assert answer.status_code == 200, answer.text
+        return slug
+
+    async def _network(self) -> str:
+        return "impact"
+
+    async def _merchant_id(self) -> str:
+        return str(self.ids["shop"])
+
+    async def _soon(self) -> str:
+        return (datetime.now(UTC) + timedelta(days=3)).isoformat()
+
+    async def _customer_id(self) -> str:
+        return str(self.ids["customer_a"])
+
+    async def _producer_id(self) -> str:
+        async with self.runtime.db.write() as session:
+            producer, _key = await customers.create_producer(session, "of a row", [self.ids["shop"]])
+        return str(producer.id)
+
+    async def _sync_id(self) -> str:
+        answer = await self.api.post(
+            "/v1/merchants/shop/syncs", content=FEED, headers=self.headers("producer_a") | {"X-File-Name": "feed.jsonl"}
+        )
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    async def _open_sync_id(self) -> str:
+        producer = await self.runtime.authenticator.authenticate(self.bearers["producer_a"])
+        new = offers.NewSync("shop", uuid4().hex, offers.SyncMode.FULL, as_of=None)
+        async with self.runtime.db.write() as session:
+            return str((await offers.start_sync(session, producer, new)).id)
+
+    async def _offer_id(self) -> str:
+        await self._sync_id()
+        await self.drain()
+        answer = await self.api.get("/v1/offers", params={"merchant": "shop"})
+        return str(answer.json()["items"][0]["id"])
+
+    async def _click(self) -> dict[str, str]:
+        answer = await self.api.post("/v1/clicks", json={"merchant": "shop"}, headers=self.headers("customer_a"))
+        assert answer.status_code == 201, answer.text
+        click: dict[str, str] = answer.json()
+        return click
+
+    async def _click_id(self) -> str:
+        return (await self._click())["click_id"]
+
+    async def _token(self) -> str:
+        return (await self._click())["url"].rpartition("/")[2]
+
+    async def _sale(self) -> cashback.EventResult:
+        body = orjson.dumps(
+            {
+                "conversion_id": uuid4().hex,
+                "merchant": "shop",
+                "click_id": await self._click_id(),
+                "status": "approved",
+                "order_amount_minor": 10_000_000,
+                "commission_minor": 1_000_000,
+                "currency": "PKR",
+                "occurred_at": datetime.now(UTC),
+            }
+        )
+        event = cashback.parse_event(body)
+        report = cashback.Report(uuid4().hex, cashback.Door.GRPC, body, "producer:test", event)
+        async with self.runtime.db.write() as session:
+            source = await cashback.source_of(session, "", "shop")
+            result = await cashback.ingest(session, self.runtime.keys, source, report)
+        assert result.outcome == "applied", result
+        return result
+
+    async def _conversion_id(self) -> str:
+        return str((await self._sale()).conversion_id)
+
+    async def _sale_id(self) -> str:
+        """The shop's own id of a sale."""
+        rows = await self.sql("SELECT external_id FROM conversions WHERE id = $1", UUID(await self._conversion_id()))
+        return str(rows[0]["external_id"])
+
+    async def _reward_id(self) -> str:
+        rows = await self.sql("SELECT id FROM rewards WHERE conversion_id = $1", UUID(await self._conversion_id()))
+        return str(rows[0]["id"])
+
+    async def _transaction_id(self) -> str:
+        await self._sale()
+        return str((await self.sql("SELECT id FROM ledger_transactions LIMIT 1"))[0]["id"])
+
+    async def _reward_transaction_id(self) -> str:
+        await self._sale()
+        lines = await cashback.statement(self.runtime.db.reads, self.ids["customer_a"], limit=1, before=None)
+        return str(lines[0].transaction_id)
+
+    async def _method_id(self) -> str:
+        async with self.runtime.db.write() as session:
+            method = await customers.add_mobile_wallet(
+                session,
+                self.runtime.keys,
+                self.ids["customer_a"],
+                provider=customers.WalletProvider.EASYPAISA,
+                mobile_number=f"+92300{uuid4().int % 10_000_000:07}",
+                label="Wallet",
+            )
+        return str(method.id)
+
+    async def _payout_id(self) -> str:
+        await self._sale()
+        async with self.runtime.db.write() as session:
+            payout = await cashback.request_payout(
+                session,
+                self.ids["customer_a"],
+                amount_minor=20_000,
+                currency="PKR",
+                payout_method_id=UUID(await self._method_id()),
+            )
+        return str(payout.id)
+
+    async def _claim_id(self) -> str:
+        body = {
+            "reason_code": "not_tracked",
+            "click_id": await self._click_id(),
+            "order_id": uuid4().hex,
+            "order_amount_minor": 100_000,
+        }
+        answer = await self.api.post("/v1/me/claims", json=body, headers=self.headers("customer_a"))
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def _refresh_token(self) -> str:
+        body = {"email": "customer_a@wapsi.example", "password": PASSWORD}
+        return str((await self.api.post("/v1/sessions", json=body)).json()["refresh_token"])
