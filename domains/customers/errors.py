@@ -21,6 +21,22 @@ class PasswordWrong(PermissionDenied):
     reason = "PASSWORD_WRONG"
 
 
+class OperatorNotFound(NotFound):
+    reason = "OPERATOR_NOT_FOUND"
+
+
+class OperatorIsSelf(PreconditionFailed):
+    """Nobody changes their own role or status: a mistake could not be taken back, and a gain would be one's own."""
+
+    reason = "OPERATOR_IS_SELF"
+
+
+class LastAdmin(PreconditionFailed):
+    """Without an active admin nobody could make one, except at the server itself."""
+
+    reason = "LAST_ADMIN"
+
+
 class OperatorExists(Conflict):
     reason = "OPERATOR_EXISTS"
 

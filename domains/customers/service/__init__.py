@@ -10,18 +10,25 @@ from domains.customers.errors import (
     ProducerNotFound,
     ProducerRevoked,
 )
-from domains.customers.models import CustomerStatus, PayoutMethodKind, SubjectKind, WalletProvider
+from domains.customers.models import CustomerStatus, OperatorStatus, PayoutMethodKind, SubjectKind, WalletProvider
 from domains.customers.service.accounts import (
     PASSWORD_MAX_LENGTH,
     PASSWORD_MIN_LENGTH,
     ProfileChanges,
-    create_operator,
     get_customer,
     get_profile,
     sign_up,
     update_profile,
 )
 from domains.customers.service.authentication import Authentication
+from domains.customers.service.operators import (
+    change_operator,
+    create_operator,
+    find_operator,
+    list_operators,
+    operators_who_may,
+    reset_operator_password,
+)
 from domains.customers.service.payout_methods import (
     add_bank_account,
     add_mobile_wallet,
@@ -57,6 +64,7 @@ __all__ = [
     "CustomerStatus",
     "OperatorExists",
     "OperatorRef",
+    "OperatorStatus",
     "PasswordInvalid",
     "PasswordWrong",
     "PayoutMethodExists",
@@ -74,20 +82,25 @@ __all__ = [
     "WalletProvider",
     "add_bank_account",
     "add_mobile_wallet",
+    "change_operator",
     "confirm_password",
     "create_operator",
     "create_producer",
     "end_session",
     "end_sessions_of",
+    "find_operator",
     "forget_sessions",
     "get_customer",
     "get_payout_method",
     "get_producer",
     "get_profile",
+    "list_operators",
     "list_payout_methods",
     "list_producers",
+    "operators_who_may",
     "payout_account",
     "remove_payout_method",
+    "reset_operator_password",
     "revoke_producer",
     "rotate_producer",
     "sign_up",

@@ -1,4 +1,4 @@
-"""Customers and operators."""
+"""Customers' accounts."""
 
 import secrets
 from typing import Any, TypedDict
@@ -7,16 +7,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from domains.customers.errors import CustomerNotFound, OperatorExists, PasswordInvalid, ReferralCodeUnknown
-from domains.customers.models import CustomerRow, CustomerStatus, OperatorRow
-from domains.customers.service.refs import CustomerRef, OperatorRef, Profile
+from domains.customers.errors import CustomerNotFound, ReferralCodeUnknown
+from domains.customers.models import CustomerRow, CustomerStatus
+from domains.customers.service.refs import CustomerRef, Profile
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
-from wapsi.security import audit
-from wapsi.security.passwords import hash_password
-from wapsi.security.permissions import OperatorRole
-from wapsi.security.principal import Principal
 
 PASSWORD_MIN_LENGTH = 10
 PASSWORD_MAX_LENGTH = 200
@@ -98,36 +94,6 @@ async def update_profile(session: WriteSession, customer_id: UUID, changes: Prof
     row.updated_at = now()
     await session.flush()
     return _profile(row)
-
-
-async def create_operator(
-    session: WriteSession,
-    email: str,
-    password: str,
-    role: OperatorRole,
-    *,
-    principal: Principal | None = None,
-) -> OperatorRef:
-    """Raises PasswordInvalid and OperatorExists."""
-    if not PASSWORD_MIN_LENGTH <= len(password) <= PASSWORD_MAX_LENGTH:
-        raise PasswordInvalid(f"A password has {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters.")
-    operator_id = await session.scalar(
-        insert(OperatorRow)
-        .values(
-            id=new_id(),
-            email=normalise_email(email),
-            password_hash=await hash_password(password),
-            role=OperatorRole(role),
-        )
-        .on_conflict_do_nothing(index_elements=[OperatorRow.email])
-        .returning(OperatorRow.id)
-    )
-    if operator_id is None:
-        raise OperatorExists("There is an operator with this e-mail already.")
-    await audit.record(
-        session, principal, action="operator.created", target=f"operator:{operator_id}", after={"role": role}
-    )
-    return OperatorRef(operator_id, normalise_email(email), OperatorRole(role))
 
 
 async def _referrer(session: ReadSession, code: str) -> UUID:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from domains.customers.models import CustomerStatus, PayoutMethodKind, WalletProvider
+from domains.customers.models import CustomerStatus, OperatorStatus, PayoutMethodKind, WalletProvider
 from wapsi.security.permissions import OperatorRole
 
 
@@ -39,6 +39,8 @@ class OperatorRef:
     id: UUID
     email: str
     role: OperatorRole
+    status: OperatorStatus
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

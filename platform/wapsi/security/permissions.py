@@ -27,6 +27,11 @@ class Permission(StrEnum):
     PAYOUTS_DECIDE = "payouts:decide"
     LEDGER_READ = "ledger:read"
     AUDIT_READ = "audit:read"
+    # Finding one customer at a time, and suspending them; there is no list to browse.
+    CUSTOMERS_READ = "customers:read"
+    CUSTOMERS_DECIDE = "customers:decide"
+    # Who the operators are, what they may, and whether they still may.
+    OPERATORS_WRITE = "operators:write"
 
 
 class OperatorRole(StrEnum):
@@ -42,7 +47,16 @@ CUSTOMER_PERMISSIONS = frozenset({_P.OWN_ACCOUNT})
 PRODUCER_PERMISSIONS = frozenset({_P.SYNCS_READ, _P.SYNCS_WRITE, _P.MERCHANTS_READ, _P.CONVERSIONS_REPORT})
 ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
     OperatorRole.SUPPORT: frozenset(
-        {_P.BACK_OFFICE, _P.MERCHANTS_READ, _P.SYNCS_READ, _P.CONVERSIONS_READ, _P.CLAIMS_DECIDE, _P.PAYOUTS_READ}
+        {
+            _P.BACK_OFFICE,
+            _P.MERCHANTS_READ,
+            _P.SYNCS_READ,
+            _P.CONVERSIONS_READ,
+            _P.CLAIMS_DECIDE,
+            _P.PAYOUTS_READ,
+            _P.CUSTOMERS_READ,
+            _P.CUSTOMERS_DECIDE,
+        }
     ),
     OperatorRole.CATALOGUE: frozenset(
         {
@@ -66,6 +80,8 @@ ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
             _P.PAYOUTS_DECIDE,
             _P.LEDGER_READ,
             _P.AUDIT_READ,
+            _P.CUSTOMERS_READ,
+            _P.CUSTOMERS_DECIDE,
         }
     ),
     OperatorRole.ADMIN: frozenset(set(Permission) - {_P.OWN_ACCOUNT}),
