@@ -2,16 +2,20 @@
 
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class CashbackSettings(BaseSettings):
-    """`payout_minimum_minor` is a JSON object; a currency that it does not name is not paid out."""
+    """JSON objects by currency, in minor units. One without a minimum is not paid out; in one without an approval
+    amount every payout waits for two operators."""
 
     model_config = SettingsConfigDict(env_prefix="WAPSI_CASHBACK_", extra="ignore")
 
     payout_minimum_minor: dict[str, int] = Field({"PKR": 10_000, "USD": 500, "EUR": 500, "AED": 1_000, "SAR": 1_000})
+    payout_approval_minor: dict[str, NonNegativeInt] = Field(
+        {"PKR": 5_000_000, "USD": 20_000, "EUR": 20_000, "AED": 75_000, "SAR": 75_000}
+    )
 
 
 @lru_cache

@@ -123,6 +123,12 @@ class PayoutTooSmall(PreconditionFailed):
     reason = "PAYOUT_TOO_SMALL"
 
 
+class SecondPersonNeeded(PreconditionFailed):
+    """Whoever approved a held payout cannot be the one who releases it."""
+
+    reason = "SECOND_PERSON_NEEDED"
+
+
 class CurrencyNotPaidOut(PreconditionFailed):
     """No minimum is set for the currency, so that nothing is paid out in it."""
 

@@ -126,8 +126,18 @@ class PayoutOut(_Out):
     finished_at: datetime | None
 
 
+class PayoutApprovalOut(_Out):
+    operator_id: UUID
+    reason_code: str
+    at: datetime
+
+
 class AdminPayoutOut(PayoutOut):
+    """While it is held: `approvals` are those that count, of the `approvals_needed`, each by another operator."""
+
     customer_id: UUID
+    approvals_needed: int
+    approvals: list[PayoutApprovalOut]
     provider_reference: str | None
     trace_id: str | None
 

@@ -68,7 +68,8 @@ CLAIM_STATES = StateMachine(
 
 
 class PayoutState(StrEnum):
-    """UNKNOWN: the provider did not answer. It is asked by key what became of it, and never sent again blindly."""
+    """HELD: not sent before two operators have said so. UNKNOWN: the provider did not answer. It is asked by key what
+    became of it, and never sent again blindly."""
 
     REQUESTED = "requested"
     HELD = "held"
@@ -84,7 +85,8 @@ PAYOUT_STATES = StateMachine(
     "payout",
     {
         _P.REQUESTED: [_P.HELD, _P.PROCESSING, _P.CANCELLED],
-        _P.HELD: [_P.REQUESTED, _P.CANCELLED],
+        # Held anew: approvals given so far do not count any more.
+        _P.HELD: [_P.HELD, _P.REQUESTED, _P.CANCELLED],
         _P.PROCESSING: [_P.SUCCEEDED, _P.FAILED, _P.UNKNOWN],
         _P.UNKNOWN: [_P.SUCCEEDED, _P.FAILED],
     },

@@ -18,7 +18,7 @@ from domains.cashback.models.ledger import (
     StateChangeRow,
     TransactionRow,
 )
-from domains.cashback.models.payouts import PayoutRow, SandboxPayoutRow
+from domains.cashback.models.payouts import PayoutApprovalRow, PayoutRow, SandboxPayoutRow
 
 __all__ = [
     "AccountRow",
@@ -31,6 +31,7 @@ __all__ = [
     "EntryRow",
     "EventRow",
     "MappingRow",
+    "PayoutApprovalRow",
     "PayoutRow",
     "RewardRow",
     "SandboxPayoutRow",

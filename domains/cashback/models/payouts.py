@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domains.cashback.states import PayoutState
@@ -12,7 +12,10 @@ from wapsi.db.base import AmountMinor, CreatedAt, Currency, PrimaryID
 
 
 class PayoutRow(Base):
-    """One withdrawal; its id is the key that the provider knows it by. `destination` is masked."""
+    """One withdrawal; its id is the key that the provider knows it by. `destination` is masked.
+
+    `approval_round` counts how often it was held: an approval is good for the round in which it was given.
+    """
 
     __tablename__ = "payouts"
     __table_args__ = (
@@ -30,6 +33,7 @@ class PayoutRow(Base):
     currency: Mapped[Currency]
     state: Mapped[str]
     reason_code: Mapped[str] = mapped_column(server_default="")
+    approval_round: Mapped[int] = mapped_column(server_default="0")
     provider: Mapped[str]
     provider_reference: Mapped[str | None]
     sent_at: Mapped[datetime | None]
@@ -37,6 +41,22 @@ class PayoutRow(Base):
     trace_id: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
+
+
+class PayoutApprovalRow(Base):
+    """One operator's word that a held payout may be sent. Written once."""
+
+    __tablename__ = "payout_approvals"
+    __table_args__ = (
+        UniqueConstraint("payout_id", "round", "operator_id", name="uq_payout_approvals_payout_id_round_operator_id"),
+    )
+
+    id: Mapped[PrimaryID]
+    payout_id: Mapped[UUID] = mapped_column(ForeignKey("payouts.id"))
+    round: Mapped[int]
+    operator_id: Mapped[UUID]
+    reason_code: Mapped[str]
+    at: Mapped[CreatedAt]
 
 
 class SandboxPayoutRow(Base):

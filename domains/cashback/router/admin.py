@@ -147,9 +147,14 @@ async def list_payouts(
     )
 
 
+@admin_router.get("/payouts/{payout_id}", responses=_ONE)
+async def get_payout(session: ReadDep, principal: PayoutReader, payout_id: UUID) -> AdminPayoutOut:
+    return AdminPayoutOut.model_validate(await service.get_payout(session, payout_id))
+
+
 @admin_router.post("/payouts/{payout_id}:hold", responses=_DECIDED)
 async def hold_payout(session: WriteDep, principal: PayoutDecider, payout_id: UUID, body: DecisionIn) -> AdminPayoutOut:
-    """Keeps a payout that is not sent yet from being sent."""
+    """Keeps a payout that is not sent yet from being sent. Held already: the approvals it has do not count any more."""
     return AdminPayoutOut.model_validate(await service.hold_payout(session, principal, payout_id, body.reason_code))
 
 
@@ -157,6 +162,7 @@ async def hold_payout(session: WriteDep, principal: PayoutDecider, payout_id: UU
 async def release_payout(
     session: WriteDep, principal: PayoutDecider, payout_id: UUID, body: DecisionIn
 ) -> AdminPayoutOut:
+    """It takes two: the first operator approves and it stays held, the second releases it to be sent."""
     return AdminPayoutOut.model_validate(await service.release_payout(session, principal, payout_id, body.reason_code))
 
 

@@ -32,14 +32,14 @@ from domains.cashback.service.events import (
 )
 from domains.cashback.service.explain import Explanation, explain_conversion, explain_reward
 from domains.cashback.service.intake import Intake, intake_of
+from domains.cashback.service.payout_approvals import hold_payout, release_payout
 from domains.cashback.service.payout_sending import park_unsent, send_payout, sweep_payouts
 from domains.cashback.service.payouts import (
     SEND_PAYOUT,
     PayoutView,
     cancel_payout,
-    hold_payout,
+    get_payout,
     list_payouts,
-    release_payout,
     request_payout,
 )
 from domains.cashback.service.providers import DEFAULT_PROVIDER, PROVIDERS, PayoutProvider, provider_of
@@ -132,6 +132,7 @@ __all__ = [
     "explain_conversion",
     "explain_reward",
     "find_conversion",
+    "get_payout",
     "get_receipt",
     "get_reward",
     "get_transaction",

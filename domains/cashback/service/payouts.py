@@ -1,10 +1,14 @@
-"""Withdrawals: asked for, held, cancelled, and the balance that guards them. Sending them is in payout_sending."""
+"""Withdrawals: asked for, cancelled, and the balance that guards them.
 
+Sending them is in payout_sending, holding and releasing them in payout_approvals.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from domains.cashback.config import get_cashback_settings
 from domains.cashback.errors import (
@@ -13,7 +17,7 @@ from domains.cashback.errors import (
     PayoutNotFound,
     PayoutTooSmall,
 )
-from domains.cashback.models import PayoutRow
+from domains.cashback.models import PayoutApprovalRow, PayoutRow
 from domains.cashback.service import history, ledger
 from domains.cashback.service.history import Cause
 from domains.cashback.service.ledger import Posting, transfer
@@ -25,19 +29,33 @@ from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
 from wapsi.money import Money, format_money
 from wapsi.queue import outbox
-from wapsi.security import audit
-from wapsi.security.principal import Principal
+from wapsi.security.permissions import Permission
 from wapsi.state import IllegalMove
 from wapsi.telemetry.setup import current_trace_id
 
 SEND_PAYOUT = "cashback.send_payout"
 SOURCE = "payout"
+APPROVALS_NEEDED = 2
+# Why a payout is held that was large from the beginning.
+AWAITING_APPROVAL = "awaiting_approval"
+# Many small payouts are one large one.
+COUNTED_TOGETHER = timedelta(hours=24)
 _P = PayoutState
 
 
 @dataclass(frozen=True, slots=True)
+class PayoutApproval:
+    operator_id: UUID
+    reason_code: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PayoutView:
-    """`destination` is masked. `reason_code` says why it is where it is."""
+    """`destination` is masked. `reason_code` says why it is where it is.
+
+    While it is held, `approvals` are those that count, of the `approvals_needed`.
+    """
 
     id: UUID
     customer_id: UUID
@@ -52,12 +70,15 @@ class PayoutView:
     sent_at: datetime | None
     finished_at: datetime | None
     trace_id: str | None
+    approvals_needed: int = 0
+    approvals: tuple[PayoutApproval, ...] = ()
 
 
 async def request_payout(
     session: WriteSession, customer_id: UUID, *, amount_minor: int, currency: str, payout_method_id: UUID
 ) -> PayoutView:
-    """Takes the amount out of the balance and queues the payout. Of simultaneous requests for the same money one wins.
+    """Takes the amount out of the balance and queues the payout, or holds it where two operators must approve it. Of
+    simultaneous requests for the same money one wins.
 
     Raises CustomerNotActive, CurrencyNotPaidOut, PayoutTooSmall, InsufficientBalance and PayoutMethodNotFound.
     """
@@ -85,19 +106,45 @@ async def request_payout(
         created_at=now(),
     )
     await ledger.post(session, _posting(row, "requested", "Withdrawal", taken=True))
+    # After the posting, which lets a customer's withdrawals through one by one: each counts those before it.
+    large = await _leaves_much(session, row)
     session.add(row)
     history.record(session, Entity.PAYOUT, row.id, None, _P.REQUESTED, Cause(f"customer:{customer_id}", "requested"))
+    if large:
+        move_payout(session, row, _P.HELD, Cause("system", AWAITING_APPROVAL))
     await session.flush()
-    await outbox.enqueue(session, SEND_PAYOUT, {"payout_id": str(row.id)})
+    if not large:
+        await outbox.enqueue(session, SEND_PAYOUT, {"payout_id": str(row.id)})
     return view(row)
 
 
+async def _leaves_much(session: WriteSession, row: PayoutRow) -> bool:
+    """Whether it makes, with what else leaves within a day without anyone having looked at it, a large amount."""
+    limit = get_cashback_settings().payout_approval_minor.get(row.currency, 0)
+    if row.amount_minor >= limit:
+        return True
+    unseen = await session.scalar(
+        select(func.coalesce(func.sum(PayoutRow.amount_minor), 0)).where(
+            PayoutRow.customer_id == row.customer_id,
+            PayoutRow.currency == row.currency,
+            PayoutRow.created_at > now() - COUNTED_TOGETHER,
+            PayoutRow.approval_round == 0,
+            PayoutRow.state.not_in([_P.FAILED, _P.CANCELLED]),
+        )
+    )
+    return row.amount_minor + int(unseen or 0) >= limit
+
+
 async def cancel_payout(session: WriteSession, customer_id: UUID, payout_id: UUID) -> PayoutView:
-    """While it is only requested; the money is back at once. Raises PayoutNotFound and IllegalMove."""
+    """While it is only requested, or waits for its approval; the money is back at once.
+
+    Raises PayoutNotFound and IllegalMove: what an operator holds stays where it is.
+    """
     row = await session.get_locked(PayoutRow, payout_id)
     if row is None or row.customer_id != customer_id:
-        raise _not_found(payout_id)
-    if row.state != _P.REQUESTED:
+        raise not_found(payout_id)
+    waits = row.state == _P.HELD and row.reason_code == AWAITING_APPROVAL
+    if row.state != _P.REQUESTED and not waits:
         raise IllegalMove(
             f"A payout that is {row.state} cannot be cancelled.", noun="payout", current=row.state, target=_P.CANCELLED
         )
@@ -143,42 +190,11 @@ def move_payout(session: WriteSession, row: PayoutRow, target: PayoutState, caus
     row.state = PAYOUT_STATES.check(before, target)
     row.reason_code = cause.reason_code
     row.updated_at = now()
+    if target is _P.HELD:
+        row.approval_round = (row.approval_round or 0) + 1
     if PAYOUT_STATES.is_final(target):
         row.finished_at = row.updated_at
     history.record(session, Entity.PAYOUT, row.id, before, target, cause)
-
-
-async def hold_payout(session: WriteSession, principal: Principal, payout_id: UUID, reason_code: str) -> PayoutView:
-    """Keeps a payout from being sent. Raises PayoutNotFound and IllegalMove."""
-    row = await _decided(session, principal, payout_id, _P.HELD, reason_code)
-    return view(row)
-
-
-async def release_payout(session: WriteSession, principal: Principal, payout_id: UUID, reason_code: str) -> PayoutView:
-    """Raises PayoutNotFound and IllegalMove."""
-    row = await _decided(session, principal, payout_id, _P.REQUESTED, reason_code)
-    await outbox.enqueue(session, SEND_PAYOUT, {"payout_id": str(row.id)})
-    return view(row)
-
-
-async def _decided(
-    session: WriteSession, principal: Principal, payout_id: UUID, target: PayoutState, reason_code: str
-) -> PayoutRow:
-    row = await session.get_locked(PayoutRow, payout_id)
-    if row is None:
-        raise _not_found(payout_id)
-    before = row.state
-    move_payout(session, row, target, Cause(str(principal), reason_code))
-    await session.flush()
-    await audit.record(
-        session,
-        principal,
-        action=f"payout.{target}",
-        target=f"payout:{payout_id}",
-        before={"state": before},
-        after={"state": target, "reason_code": reason_code},
-    )
-    return row
 
 
 async def list_payouts(
@@ -197,7 +213,37 @@ async def list_payouts(
         statement = statement.where(PayoutRow.state == state)
     if before is not None:
         statement = statement.where(PayoutRow.id < before)
-    return [view(row) for row in await session.scalars(statement)]
+    rows = (await session.scalars(statement)).all()
+    approvals = await approvals_of(session, rows)
+    return [view(row, approvals.get(row.id, ())) for row in rows]
+
+
+async def get_payout(session: ReadSession, payout_id: UUID) -> PayoutView:
+    """Raises PayoutNotFound."""
+    row = await session.get(PayoutRow, payout_id)
+    if row is None:
+        raise not_found(payout_id)
+    return view(row, (await approvals_of(session, [row])).get(row.id, ()))
+
+
+async def approvals_of(session: ReadSession, rows: Sequence[PayoutRow]) -> dict[UUID, tuple[PayoutApproval, ...]]:
+    """Those that count, the oldest first: of the present round, by operators who may still decide on payouts."""
+    rounds = {row.id: row.approval_round for row in rows if row.state == _P.HELD}
+    if not rounds:
+        return {}
+    found = await session.scalars(
+        select(PayoutApprovalRow).where(PayoutApprovalRow.payout_id.in_(rounds)).order_by(PayoutApprovalRow.id)
+    )
+    present = [approval for approval in found if approval.round == rounds[approval.payout_id]]
+    may = await customers.operators_who_may(
+        session, Permission.PAYOUTS_DECIDE, {approval.operator_id for approval in present}
+    )
+    counting: dict[UUID, tuple[PayoutApproval, ...]] = {}
+    for row in present:
+        if row.operator_id in may:
+            approval = PayoutApproval(row.operator_id, row.reason_code, row.at)
+            counting[row.payout_id] = (*counting.get(row.payout_id, ()), approval)
+    return counting
 
 
 async def payouts_since(
@@ -213,11 +259,11 @@ async def payouts_since(
     return [view(row) for row in rows]
 
 
-def _not_found(payout_id: UUID) -> PayoutNotFound:
+def not_found(payout_id: UUID) -> PayoutNotFound:
     return PayoutNotFound("There is no such payout.", payout_id=str(payout_id))
 
 
-def view(row: PayoutRow) -> PayoutView:
+def view(row: PayoutRow, approvals: tuple[PayoutApproval, ...] = ()) -> PayoutView:
     return PayoutView(
         id=row.id,
         customer_id=row.customer_id,
@@ -232,4 +278,6 @@ def view(row: PayoutRow) -> PayoutView:
         sent_at=row.sent_at,
         finished_at=row.finished_at,
         trace_id=row.trace_id,
+        approvals_needed=APPROVALS_NEEDED if row.state == _P.HELD else 0,
+        approvals=approvals,
     )

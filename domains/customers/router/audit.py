@@ -1,6 +1,10 @@
 """For operators: who changed what."""
 
+from datetime import datetime
 from typing import Annotated
+
+from fastapi import Query
+from pydantic import AfterValidator, AwareDatetime
 
 from domains.customers.router.routers import admin_router
 from domains.customers.schemas.audit import AuditEntryOut
@@ -15,16 +19,40 @@ from wapsi.security.principal import Principal
 AuditReader = Annotated[Principal, requires(Permission.AUDIT_READ)]
 
 _REFUSED = problem_responses(401, 403, 422)
+_Name = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+
+
+def _storable(moment: datetime) -> datetime:
+    """With its offset, a moment of the first or the last year may lie in none."""
+    if not 2000 <= moment.year < 2200:
+        raise ValueError("must lie between the years 2000 and 2200")
+    return moment
+
+
+_Moment = Annotated[
+    Annotated[AwareDatetime, AfterValidator(_storable)] | None,
+    Query(description="A moment with its offset, such as 2026-11-30T00:00:00Z"),
+]
 
 
 @admin_router.get("/audit-log", responses=_REFUSED)
 async def list_audit_log(
-    session: ReadDep, _principal: AuditReader, limit: PageSize = 50, cursor: CursorParam = None
+    session: ReadDep,
+    _principal: AuditReader,
+    actor: _Name = None,
+    action: _Name = None,
+    target: _Name = None,
+    since: _Moment = None,
+    until: _Moment = None,
+    limit: PageSize = 50,
+    cursor: CursorParam = None,
 ) -> Page[AuditEntryOut]:
-    """Who changed what, the newest first."""
-    found = await audit.list_entries(session, limit=limit + 1, older_than=id_in_cursor("audit-log", cursor))
+    """Who changed what, the newest first. Names are whole: `actor=operator:<id>`, `target=payout:<id>`."""
+    only = audit.AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
+    listing = f"audit-log {actor} {action} {target} {since} {until}"
+    found = await audit.list_entries(session, limit=limit + 1, older_than=id_in_cursor(listing, cursor), only=only)
     entries, more = split_page(found, limit)
     return Page(
         items=[AuditEntryOut.of(entry) for entry in entries],
-        next_cursor=encode_cursor("audit-log", str(entries[-1].id)) if more else None,
+        next_cursor=encode_cursor(listing, str(entries[-1].id)) if more else None,
     )

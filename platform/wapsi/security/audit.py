@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Index, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,6 +22,11 @@ SYSTEM = "system"
 
 class AuditRow(Base):
     __tablename__ = "audit_log"
+    __table_args__ = (
+        Index("ix_audit_log_actor_id", "actor", "id"),
+        Index("ix_audit_log_action_id", "action", "id"),
+        Index("ix_audit_log_target_id", "target", "id"),
+    )
 
     id: Mapped[PrimaryID]
     at: Mapped[CreatedAt]
@@ -71,11 +76,31 @@ async def record(
     await session.flush()
 
 
-async def list_entries(session: ReadSession, *, limit: int, older_than: UUID | None = None) -> list[AuditEntry]:
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """What is None is not asked for. From `since` on, up to but without `until`."""
+
+    actor: str | None = None
+    action: str | None = None
+    target: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def list_entries(
+    session: ReadSession, *, limit: int, older_than: UUID | None = None, only: AuditFilter = AuditFilter()
+) -> list[AuditEntry]:
     """The newest first; `older_than` is the id of the last entry seen."""
     statement = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
     if older_than is not None:
         statement = statement.where(AuditRow.id < older_than)
+    for column, value in ((AuditRow.actor, only.actor), (AuditRow.action, only.action), (AuditRow.target, only.target)):
+        if value is not None:
+            statement = statement.where(column == value)
+    if only.since is not None:
+        statement = statement.where(AuditRow.at >= only.since)
+    if only.until is not None:
+        statement = statement.where(AuditRow.at < only.until)
     rows = await session.scalars(statement)
     return [
         AuditEntry(row.id, row.at, row.actor, row.action, row.target, row.before, row.after, row.trace_id)

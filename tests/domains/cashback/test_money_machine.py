@@ -25,16 +25,20 @@ from hypothesis.stateful import (
 )
 
 from domains.cashback import service
-from domains.cashback.errors import InsufficientBalance, PayoutTooSmall
+from domains.cashback.config import get_cashback_settings
+from domains.cashback.errors import InsufficientBalance, PayoutTooSmall, SecondPersonNeeded
+from domains.customers import service as customers
 from wapsi.config import Settings
 from wapsi.roots.container import make_runtime
-from wapsi.security.permissions import Permission
+from wapsi.security.permissions import OperatorRole, Permission
 from wapsi.security.principal import Principal, PrincipalKind
 from wapsi.state import IllegalMove
 from wapsi.telemetry.setup import Telemetry
 
 T = TypeVar("T")
 OPERATOR = Principal(PrincipalKind.OPERATOR, UUID(int=1), frozenset(Permission))
+# So that some of the withdrawals wait for two operators.
+APPROVAL_MINOR = 100_000
 SEQUENCES = int(os.environ.get("WAPSI_MONEY_SEQUENCES", "20"))
 # Few of each, so that the rules meet on the same ones.
 SALES = st.integers(0, 3)
@@ -68,8 +72,15 @@ class Stage:
 
     async def _begin(self, world_type: type[Any]) -> Any:
         self.admin = await asyncpg.connect(self.admin_url)
+        self.people: list[Principal] = []
         world = world_type(self.runtime, self.admin.fetch)
         await world.begin()
+        async with world.db.write() as session:
+            for name in ("first", "second", "third"):
+                person = await customers.create_operator(
+                    session, f"{name}@wapsi.example", "correct horse battery", OperatorRole.FINANCE
+                )
+                self.people.append(Principal(PrincipalKind.OPERATOR, person.id, frozenset(Permission)))
         return world
 
     def end(self) -> None:
@@ -99,6 +110,8 @@ class Money(RuleBasedStateMachine):
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.states: dict[str, list[tuple[UUID, str]]] = {}
         self.available = 0
+        # Who has approved which payout since it was held.
+        self.approved: dict[UUID, set[int]] = {}
         self.click()
         self._report(0, status, amount, 0, 0, False)
 
@@ -200,8 +213,35 @@ class Money(RuleBasedStateMachine):
             await service.cancel_payout(session, self.customer, row_id)
 
         ids = [row_id for row_id, _ in self.states["payouts"]]
-        possible = ids[pick % len(ids)] in self._can("payouts", "requested")
+        row_id = ids[pick % len(ids)]
+        waits = self.run(self.world.sql("SELECT reason_code FROM payouts WHERE id = $1 AND state = 'held'", row_id))
+        possible = row_id in self._can("payouts", "requested") or [row[0] for row in waits] == ["awaiting_approval"]
         assert self._do(ids, pick, work) == possible
+
+    @precondition(lambda self: self._can("payouts", "requested", "held"))
+    @rule(pick=PICK, who=st.integers(0, 2))
+    def operator_holds_a_payout(self, pick: int, who: int) -> None:
+        async def work(session: Any, row_id: UUID) -> None:
+            await service.hold_payout(session, self.stage.people[who], row_id, "checked")
+
+        ids = self._can("payouts", "requested", "held")
+        assert self._do(ids, pick, work)
+        self.approved[ids[pick % len(ids)]] = set()
+
+    @precondition(lambda self: self._can("payouts", "held"))
+    @rule(pick=PICK, who=st.integers(0, 2))
+    def operator_releases_a_payout(self, pick: int, who: int) -> None:
+        async def work(session: Any, row_id: UUID) -> None:
+            await service.release_payout(session, self.stage.people[who], row_id, "checked")
+
+        ids = self._can("payouts", "held")
+        row_id = ids[pick % len(ids)]
+        approved = self.approved.setdefault(row_id, set())
+        assert self._do(ids, pick, work) == (who not in approved)
+        approved.add(who)
+        assert self.run(self.world.payout_state(row_id)) == ("requested" if len(approved) == 2 else "held")
+        if len(approved) == 2:
+            del self.approved[row_id]
 
     @precondition(lambda self: self._can("payouts", "requested"))
     @rule()
@@ -265,17 +305,22 @@ class Money(RuleBasedStateMachine):
         before = self.run(self._entries())
         try:
             self.run(unit())
-        except (IllegalMove, InsufficientBalance):
+        except (IllegalMove, InsufficientBalance, SecondPersonNeeded):
             assert self.run(self._entries()) == before
             return False
         return True
 
 
 @pytest.fixture
-def stage(world_type: type[Any], settings: Settings, telemetry: Telemetry) -> Iterator[Stage]:
+def stage(
+    world_type: type[Any], settings: Settings, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    monkeypatch.setenv("WAPSI_CASHBACK_PAYOUT_APPROVAL_MINOR", f'{{"PKR": {APPROVAL_MINOR}}}')
+    get_cashback_settings.cache_clear()
     stage = Stage(world_type, settings, telemetry)
     yield stage
     stage.end()
+    get_cashback_settings.cache_clear()
 
 
 @pytest.mark.timeout(3600)

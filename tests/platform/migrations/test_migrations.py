@@ -23,13 +23,16 @@ from wapsi.config import Settings
 from wapsi.db import metadata
 from wapsi.db.errors import DatabaseUnreachable
 from wapsi.migrations import run as migrations
+from wapsi.migrations import versions
 from wapsi.migrations.grants import APP_ROLE
 
 for domain in pkgutil.iter_modules(domains.__path__, "domains."):
     importlib.import_module(f"{domain.name}.models")
 
+# Counted, since their numbers may have gaps.
+STEPS = sum(module.name[:4].isdigit() for module in pkgutil.iter_modules(versions.__path__))
 # What is written once: nobody may change or delete it, whatever the code tries.
-APPEND_ONLY = {"audit_log", "ledger_transactions", "ledger_entries"}
+APPEND_ONLY = {"audit_log", "ledger_transactions", "ledger_entries", "payout_approvals"}
 
 
 @pytest.fixture
@@ -85,8 +88,7 @@ async def test_up_from_nothing_down_to_nothing_and_up_again(empty_database: str)
 async def test_each_step_goes_down_and_up_alone(own_settings: Settings) -> None:
     url = own_settings.migration_url
     before = await objects(url)
-    head = migrations.head_revision()
-    for _ in range(int(head)):
+    for _ in range(STEPS):
         await migrations.downgrade(url, "-1")
         await migrations.upgrade(url, "+1")
         await migrations.downgrade(url, "-1")
