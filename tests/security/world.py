@@ -149,6 +149,7 @@ class World:
             "merchant_id": self._merchant_id,
             "producer_id": self._producer_id,
             "customer_id": self._customer_id,
+            "operator_id": self._operator_id,
             "offer_id": self._offer_id,
             "sync_id": self._sync_id,
             "open_sync_id": self._open_sync_id,
@@ -205,6 +206,13 @@ class World:
         async with self.runtime.db.write() as session:
             producer, _key = await customers.create_producer(session, "of a row", [self.ids["shop"]])
         return str(producer.id)
+
+    async def _operator_id(self) -> str:
+        async with self.runtime.db.write() as session:
+            made = await customers.create_operator(
+                session, f"{uuid4().hex}@wapsi.example", PASSWORD, OperatorRole.SUPPORT
+            )
+        return str(made.id)
 
     async def _sync_id(self) -> str:
         answer = await self.api.post(

@@ -1,6 +1,6 @@
 """For operators: who changed what."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Query
@@ -18,15 +18,14 @@ from wapsi.security.principal import Principal
 
 AuditReader = Annotated[Principal, requires(Permission.AUDIT_READ)]
 
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _REFUSED = problem_responses(401, 403, 422)
 _Name = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
 
 def _storable(moment: datetime) -> datetime:
-    """With its offset, a moment of the first or the last year may lie in none."""
-    if not 2000 <= moment.year < 2200:
-        raise ValueError("must lie between the years 2000 and 2200")
-    return moment
+    """With its offset, a moment of the first or the last year may lie in none; the log has entries of neither."""
+    return min(max(moment, _EARLIEST), _LATEST)
 
 
 _Moment = Annotated[

@@ -91,3 +91,51 @@ async def test_who_may_read_the_log(
     status: int,
 ) -> None:
     assert (await api.get("/v1/admin/audit-log", headers=await operator(role))).status_code == status
+
+
+async def test_the_log_is_found_by_who_what_whose_and_when(
+    api: httpx2.AsyncClient, admin: Headers, db: Database, admin_sql: SQL
+) -> None:
+    operator = Principal(PrincipalKind.OPERATOR, uuid4(), frozenset())
+    async with db.write() as session:
+        for target in ("thing:1", "thing:2"):
+            await audit.record(session, operator, action="thing.moved", target=target)
+    async with db.write() as session:
+        await audit.record(session, None, action="thing.moved", target="thing:1")
+    [row] = await admin_sql("SELECT min(at) AS first, max(at) AS last FROM audit_log WHERE action = 'thing.moved'")
+
+    async def found(**only: str) -> list[tuple[str, str]]:
+        answer = await api.get("/v1/admin/audit-log", params=only | {"limit": 200}, headers=admin)
+        assert answer.status_code == 200, answer.text
+        return [(entry["actor"].partition(":")[0], entry["target"]) for entry in answer.json()["items"]]
+
+    one, two, system = ("operator", "thing:1"), ("operator", "thing:2"), ("system", "thing:1")
+    first, last = row["first"].isoformat(), row["last"].isoformat()
+    assert await found(action="thing.moved") == [system, two, one]
+    assert await found(actor=str(operator)) == [two, one]
+    assert await found(target="thing:1") == [system, one]
+    assert await found(actor=str(operator), target="thing:1", action="thing.moved") == [one]
+    assert await found(action="thing.moved", since=first, until=last) == [two, one]
+    assert await found(action="thing.moved", since=first) == [system, two, one]
+    assert await found(action="thing.moved", until=first) == []
+    assert await found(action="thing") == []
+    assert len(await found(since="0001-01-01T00:00:00+14:00", until="9999-12-31T23:59:59-14:00")) >= 4
+
+
+async def test_a_cursor_belongs_to_its_filter(api: httpx2.AsyncClient, admin: Headers, db: Database) -> None:
+    await write(db, "a", "a", "a")
+    page = (await api.get("/v1/admin/audit-log", params={"action": "a", "limit": 2}, headers=admin)).json()
+    next_page = {"limit": 2, "cursor": page["next_cursor"]}
+    assert len(
+        (await api.get("/v1/admin/audit-log", params=next_page | {"action": "a"}, headers=admin)).json()["items"]
+    )
+    other = await api.get("/v1/admin/audit-log", params=next_page | {"action": "b"}, headers=admin)
+    assert (other.status_code, other.json()["reason"]) == (422, "CURSOR_INVALID")
+
+
+@pytest.mark.parametrize(
+    "only",
+    [{"since": "yesterday"}, {"since": "2026-11-30T00:00:00"}, {"actor": ""}, {"target": "a\0"}, {"action": "x" * 300}],
+)
+async def test_a_filter_that_is_none_is_refused(api: httpx2.AsyncClient, admin: Headers, only: dict[str, str]) -> None:
+    assert (await api.get("/v1/admin/audit-log", params=only, headers=admin)).status_code == 422
