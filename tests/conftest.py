@@ -262,9 +262,11 @@ def telemetry(spans: InMemorySpanExporter, metric_reader: InMemoryMetricReader) 
 
 @pytest.fixture
 def limit_settings(request: pytest.FixtureRequest) -> LimitSettings:
-    """Off, as tests ask for more than a person does; on and counted from nothing where marked `rate_limits`."""
-    is_on = request.node.get_closest_marker("rate_limits") is not None
-    return LimitSettings(rate_limits=is_on, limits_prefix=uuid4().hex)
+    """Off, as tests ask for more than a person does; on, and counted from nothing, where a test is marked so:
+    `@pytest.mark.rate_limits(sign_in="2/60")`, which changes a quota as well."""
+    mark = request.node.get_closest_marker("rate_limits")
+    quotas = {} if mark is None else {f"rate_limit_{name}": rate for name, rate in mark.kwargs.items()}
+    return LimitSettings(rate_limits=mark is not None, limits_prefix=uuid4().hex, **quotas)
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep, requires
 from wapsi.http.idempotency import IdempotencyDep, IdempotencyKeyMissing
 from wapsi.http.paging import CursorParam, Page, PageSize
 from wapsi.http.problems import problem_responses
+from wapsi.http.rate_limits import limited
 from wapsi.ids import new_id, parse_id
+from wapsi.limits.policies import UPLOAD
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
 
@@ -44,7 +46,8 @@ class UploadSettings(BaseModel):
     tags=["syncs"],
     status_code=202,
     responses=problem_responses(400, 401, 403, 404, 409, 413, 422),
-    openapi_extra={
+    openapi_extra=limited(UPLOAD)
+    | {
         "requestBody": {
             "required": True,
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
 
     http_host: str = "127.0.0.1"
     http_port: int = Field(8000, ge=0, le=65535)
+    http_docs: bool | None = Field(None, description="Pages that show the API; default: on, but in production off.")
     http_body_limit_bytes: int = Field(1_048_576, ge=1024)
     feed_upload_limit_bytes: int = Field(1_073_741_824, ge=1024)
     http_concurrency_limit: int = Field(
@@ -134,6 +135,12 @@ class Settings(BaseSettings):
     def reflection_enabled(self) -> bool:
         if self.grpc_reflection is not None:
             return self.grpc_reflection
+        return self.environment is not Environment.PRODUCTION
+
+    @property
+    def docs_enabled(self) -> bool:
+        if self.http_docs is not None:
+            return self.http_docs
         return self.environment is not Environment.PRODUCTION
 
     @property

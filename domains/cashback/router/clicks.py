@@ -16,6 +16,8 @@ from wapsi.http.direct_routes import answered_by, principal_with
 from wapsi.http.idempotency import response_of
 from wapsi.http.keyed import KeyedDep, KeyedRequest, keyed_request
 from wapsi.http.problems import problem_responses
+from wapsi.http.rate_limits import limited
+from wapsi.limits.policies import CLICK
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
@@ -49,6 +51,7 @@ follow_router = APIRouter(route_class=answered_by(_followed))
     response_model=ClickOut,
     tags=["clicks"],
     responses=problem_responses(400, 401, 403, 404, 409, 422),
+    openapi_extra=limited(CLICK),
 )
 async def create_click(
     runtime: RuntimeDep,

@@ -25,6 +25,8 @@ from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep
 from wapsi.http.idempotency import IdempotencyDep
 from wapsi.http.paging import CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
+from wapsi.http.rate_limits import limited
+from wapsi.limits.policies import PAYOUT
 
 _READ = problem_responses(401, 403, 422)
 _MADE = problem_responses(400, 401, 403, 404, 409, 422)
@@ -86,7 +88,14 @@ async def get_statement(
     )
 
 
-@router.post("/v1/me/payouts", status_code=201, response_model=PayoutOut, tags=["me"], responses=_MADE)
+@router.post(
+    "/v1/me/payouts",
+    status_code=201,
+    response_model=PayoutOut,
+    tags=["me"],
+    responses=_MADE,
+    openapi_extra=limited(PAYOUT),
+)
 async def request_payout(
     session: WriteDep, idempotency: IdempotencyDep, principal: Customer, body: PayoutIn
 ) -> Response:

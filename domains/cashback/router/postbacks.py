@@ -10,6 +10,8 @@ from domains.cashback.schemas import PostbackOut
 from domains.merchants import service as merchants
 from wapsi.http.deps import PublicDep, RuntimeDep
 from wapsi.http.problems import problem_responses
+from wapsi.http.rate_limits import limited
+from wapsi.limits.policies import POSTBACK
 
 
 @router.post(
@@ -17,7 +19,8 @@ from wapsi.http.problems import problem_responses
     tags=["postbacks"],
     dependencies=[PublicDep],
     responses=problem_responses(401, 404, 413),
-    openapi_extra={
+    openapi_extra=limited(POSTBACK, by="network")
+    | {
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": service.SaleEvent.model_json_schema()}},

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wapsi.db.errors import DatabaseUnavailable
 from wapsi.db.versions import Versions
 from wapsi.http.middleware import ACCEPTABLE_ID
+from wapsi.http.rate_limits import HEADERS as RATE_LIMIT_HEADERS
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,9 @@ STALE_ON_ERROR_S = 60.0
 MAX_QUERY_BYTES = 2048
 # For our own bookkeeping: the headers, the key, the objects.
 OVERHEAD_BYTES = 1500
+
+# What an answer says to whoever asked first, and to nobody else.
+_OF_ONE_CALLER = (b"x-request-id", *RATE_LIMIT_HEADERS)
 
 Header = tuple[bytes, bytes]
 # Path, query, and the origin that asks, where it is one whose answers differ (CORS).
@@ -196,7 +200,7 @@ class ReadCache:
     def _keep(self, key: Key, answer: "_Answer", generation: int, made_s: float, route: str) -> _Entry | None:
         body = answer.body
         size_bytes = len(body) + len(key[0]) + len(key[1]) + OVERHEAD_BYTES
-        headers = [pair for pair in answer.headers if pair[0] != b"x-request-id"]
+        headers = [pair for pair in answer.headers if pair[0] not in _OF_ONE_CALLER]
         etag = next((value for name, value in headers if name == b"etag"), b"")
         entry = _Entry(generation, made_s, route, etag, headers, body, size_bytes)
         if size_bytes > self._limit_bytes:

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security import HTTPBearer
 
 from wapsi.db import ReadSession, WriteSession
+from wapsi.http.rate_limits import admit, admit_stranger
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal, bearer_of
@@ -49,6 +50,7 @@ class _Requires:
     async def __call__(self, request: Request, _scheme: Annotated[Any, Depends(_bearer_scheme)] = None) -> Principal:
         bearer = bearer_of(request.headers.get("authorization"))
         principal = await get_runtime(request).authenticator.authenticate(bearer)
+        await admit(request, principal)
         principal.require(self.permission)
         return principal
 
@@ -58,8 +60,9 @@ def requires(permission: Permission) -> Any:
     return Depends(_Requires(permission))
 
 
-async def public() -> None:
+async def public(request: Request) -> None:
     """Marks a route that anyone may call: `dependencies=[Depends(public)]`."""
+    await admit_stranger(request)
 
 
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from wapsi.errors import DomainError
 from wapsi.http.deps import get_runtime
+from wapsi.http.rate_limits import admit
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal, bearer_of
 
@@ -50,10 +51,13 @@ def answered_by(direct: Direct) -> type[APIRoute]:
 
 
 async def principal_with(request: Request, permission: Permission) -> Principal | None:
-    """The caller; None where the credentials are no good or do not allow it."""
+    """The caller; None where the credentials are no good or do not allow it. Raises RateLimited."""
     try:
         bearer = bearer_of(request.headers.get("authorization"))
         principal = await get_runtime(request).authenticator.authenticate(bearer)
     except DomainError:
         return None
-    return principal if permission in principal.permissions else None
+    if permission not in principal.permissions:
+        return None
+    await admit(request, principal)
+    return principal

@@ -7,13 +7,12 @@ import asyncio
 import re
 import time
 
-import orjson
 import structlog
 from opentelemetry import metrics
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wapsi.errors import Category
-from wapsi.http.problems import PROBLEM_JSON
+from wapsi.http.refusals import refuse
 
 log = structlog.get_logger(__name__)
 _refused = metrics.get_meter(__name__).create_counter(
@@ -24,15 +23,7 @@ REASON = "OVERLOADED"
 WAIT_S = 0.2
 LOG_EVERY_S = 10.0
 HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
-_PROBLEM = {
-    "type": "about:blank",
-    "title": Category.UNAVAILABLE.title,
-    "status": Category.UNAVAILABLE.http_status,
-    "detail": "Too many requests are under way here. Try again in a moment.",
-    "reason": REASON,
-    "metadata": {},
-    "violations": [],
-}
+_DETAIL = "Too many requests are under way here. Try again in a moment."
 
 
 class ConcurrencyLimit:
@@ -101,16 +92,7 @@ class ConcurrencyLimit:
             # Not a line each: whoever is overloaded has better things to do.
             log.warning("overloaded", refused=self._refused_since_log, limit=self.limit)
             self._logged_s, self._refused_since_log = now_s, 0
-        # By hand, as it has to cost next to nothing.
-        body = orjson.dumps(_PROBLEM | {"request_id": scope.get("request_id")})
-        headers = [
-            (b"content-type", PROBLEM_JSON.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"retry-after", b"1"),
-            (b"cache-control", b"no-store"),
-        ]
-        await send({"type": "http.response.start", "status": Category.UNAVAILABLE.http_status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await refuse(scope, send, Category.UNAVAILABLE, REASON, _DETAIL, headers=[(b"retry-after", b"1")])
 
 
 def _give_up(place: asyncio.Future[bool]) -> None:

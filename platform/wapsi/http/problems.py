@@ -70,7 +70,7 @@ async def _domain_error(request: Request, error: Exception) -> Response:
     if category is Category.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
     if category in (Category.UNAVAILABLE, Category.EXHAUSTED):
-        headers["Retry-After"] = "1"
+        headers["Retry-After"] = str(getattr(error, "retry_after_s", 1))
     return problem(
         request,
         status=category.http_status,

@@ -25,7 +25,7 @@ class Policy:
         return max(1, self.quota // BLOCKS)
 
 
-ADDRESS = Policy("address", 3000, 60, "address: every request")
+ADDRESS = Policy("address", 6000, 60, "address: every request")
 CUSTOMER = Policy("customer", 600, 60, "customer: every request with their token")
 OPERATOR = Policy("operator", 1200, 60, "operator: every request with their token")
 PRODUCER = Policy("producer", 1200, 60, "producer: every REST request with its key")
@@ -46,7 +46,7 @@ CLICK = Policy("click", 120, 60, "customer: clicks")
 PAYOUT = Policy("payout", 20, 3600, "customer: payouts asked for")
 EXPORT = Policy("export", 10, 86400, "customer: exports of their data")
 UPLOAD = Policy("upload", 600, 3600, "producer or operator: feed files")
-POSTBACK = Policy("postback", 6000, 60, "network: postbacks")
+POSTBACK = Policy("postback", 3000, 60, "network and address: postbacks")
 PRODUCER_CALL = Policy("producer_call", 1200, 60, "producer key: gRPC calls")
 
 POLICIES: dict[str, Policy] = {

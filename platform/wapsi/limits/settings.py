@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, create_model, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, IPvAnyNetwork, create_model, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wapsi.limits.policies import POLICIES, Policy
 
@@ -28,7 +28,17 @@ class _Base(BaseSettings):
 
     rate_limits: bool = Field(True, description="off: nothing is counted.")
     limits_url: str | None = Field(None, description="Any Redis 7 or Valkey; default: queue_url.")
+    trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
+        [], description="Networks whose X-Forwarded-For is believed, separated by commas."
+    )
     limits_prefix: str = Field("wapsi", min_length=1, description="Of the keys on that server.")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [network.strip() for network in value.split(",") if network.strip()]
+        return value
 
     @field_validator("limits_url")
     @classmethod

@@ -16,13 +16,17 @@ from domains.merchants import router as merchants
 from domains.offers import catalogue_router as catalogue
 from domains.offers import router as syncs
 from domains.offers import source_router as feed_sources
+from wapsi.config import Environment
 from wapsi.http import health
 from wapsi.http.cache import ReadCache, cached_routes
+from wapsi.http.client_address import ClientAddresses
 from wapsi.http.deps import PublicDep, RuntimeDep, check_permissions_declared
 from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
 from wapsi.http.openapi import DocumentedAPI
 from wapsi.http.overload import ConcurrencyLimit
 from wapsi.http.problems import UnexpectedErrors, install_problem_handlers
+from wapsi.http.rate_limits import RateLimit
+from wapsi.http.security_headers import SecurityHeaders
 from wapsi.queue.broker import QueueProbe
 from wapsi.runtime import Runtime
 from wapsi.telemetry.hot_reads import HotReads
@@ -60,20 +64,33 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
             yield
         await queue_probe.aclose()
 
+    pages = ("/docs", "/redoc") if settings.docs_enabled else ()
     app = DocumentedAPI(
         title="Wapsi",
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url="/docs" if settings.docs_enabled else None,
+        redoc_url="/redoc" if settings.docs_enabled else None,
         # MeasureRequests does it for a tenth of the time; our own handlers log failures, without what was sent.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         middleware=[
+            Middleware(
+                SecurityHeaders,
+                pages=pages,
+                strict_transport=settings.environment is Environment.PRODUCTION,
+            ),
             *([Middleware(MeasureRequests, telemetry=telemetry)] if telemetry.is_enabled else []),
             Middleware(RequestID),
             Middleware(
                 AccessLog,
                 sample=telemetry.settings.access_log is AccessLogging.SAMPLED,
                 slow_s=telemetry.settings.trace_slow_ms / 1000,
+            ),
+            Middleware(
+                RateLimit,
+                limits=runtime.limits,
+                addresses=ClientAddresses(runtime.limits.settings.trusted_proxies),
             ),
             Middleware(ConcurrencyLimit, limit=settings.http_concurrency_limit, exempt=_UPLOADS),
             Middleware(UnexpectedErrors),
@@ -110,7 +127,15 @@ def make_front(app: FastAPI, runtime: Runtime) -> ASGIApp:
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-ID"],
-        expose_headers=["Location", "X-Request-ID", "ETag", "Idempotency-Replayed", "Retry-After"],
+        expose_headers=[
+            "Location",
+            "X-Request-ID",
+            "ETag",
+            "Idempotency-Replayed",
+            "Retry-After",
+            "RateLimit",
+            "RateLimit-Policy",
+        ],
     )
     if not settings.http_cache_limit_bytes:
         return front

@@ -1,0 +1,158 @@
+"""Limits at the REST door: by address before anything else is done, by caller once it is known who that is.
+
+A route has a limit of its own beside those where it says so: `openapi_extra=limited(CLICK)`. It counts by the caller;
+on a public route by the address, and by what a parameter of the path names.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wapsi.errors import Category
+from wapsi.http.client_address import ClientAddresses, subscriber_of
+from wapsi.http.overload import HEALTH_PATHS
+from wapsi.http.refusals import refuse
+from wapsi.limits import Policy, RateLimited, RateLimits, Verdict
+from wapsi.limits.policies import ADDRESS, CUSTOMER, OPERATOR, POLICIES, PRODUCER
+from wapsi.security.principal import Principal, PrincipalKind
+
+HEADERS = (b"ratelimit", b"ratelimit-policy")
+_EXTRA = "x-rate-limit"
+_BY_KIND = {
+    PrincipalKind.CUSTOMER: CUSTOMER,
+    PrincipalKind.OPERATOR: OPERATOR,
+    PrincipalKind.PRODUCER: PRODUCER,
+    PrincipalKind.SYSTEM: OPERATOR,
+}
+
+
+def limited(policy: Policy, *, by: str | None = None) -> dict[str, Any]:
+    """For a route's `openapi_extra`. `by`: a parameter of the path that counts beside the address."""
+    assert policy.name in POLICIES
+    return {_EXTRA: {"policy": policy.name} | ({} if by is None else {"by": by})}
+
+
+class RateLimit:
+    """Pure ASGI: refuses an address that asks too often, and tells callers what they have left.
+
+    Health checks are free. Whether limits are on or not, `scope["address"]` says who is at the other end.
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: RateLimits, addresses: ClientAddresses) -> None:
+        self.app = app
+        self._limits = limits
+        self._addresses = addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in HEALTH_PATHS:
+            await self.app(scope, receive, send)
+            return
+        scope["address"] = address = subscriber_of(self._addresses.of(scope))
+        if not self._limits.is_on:
+            await self.app(scope, receive, send)
+            return
+        verdict = await self._limits.hit(ADDRESS, address)
+        scope["rate_limits"] = verdicts = [verdict]
+
+        async def send_with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *headers_of(verdicts)]
+            await send(message)
+
+        if verdict.allowed:
+            await self.app(scope, receive, send_with_limits)
+        else:
+            await _refuse(scope, send_with_limits, verdict)
+
+
+async def admit(request: Request, principal: Principal) -> None:
+    """Counts a request of somebody who is known. Raises RateLimited."""
+    limits, scope = _limits_of(request), request.scope
+    if limits is None or "admitted" in scope:
+        return
+    # A short way and the declared one may both ask: see wapsi.http.direct_routes.
+    scope["admitted"] = True
+    await _require(scope, limits, _BY_KIND[principal.kind], str(principal))
+    own = _own_limit(scope)
+    if own is not None:
+        await _require(scope, limits, own[0], str(principal))
+
+
+async def admit_stranger(request: Request) -> None:
+    """The same for a public route, where the route has a limit of its own. Raises RateLimited."""
+    limits, scope = _limits_of(request), request.scope
+    own = None if limits is None else _own_limit(scope)
+    if limits is None or own is None:
+        return
+    policy, by = own
+    named = () if by is None else (str(request.path_params.get(by)),)
+    await _require(scope, limits, policy, *named, address_of(request))
+
+
+def address_of(request: Request) -> str:
+    """What is counted as one subscriber."""
+    address: str = request.scope.get("address", "unknown")
+    return address
+
+
+def headers_of(verdicts: Sequence[Verdict]) -> list[tuple[bytes, bytes]]:
+    """As the IETF's draft (ratelimit-headers 10) has them; of several quotas each is told."""
+    left = ", ".join(
+        f'"{verdict.policy.name}";r={verdict.remaining};t={math.ceil(verdict.reset_after_s)}' for verdict in verdicts
+    )
+    policies = _policies_header(tuple(verdict.policy for verdict in verdicts))
+    return [(b"ratelimit", left.encode()), (b"ratelimit-policy", policies)]
+
+
+@lru_cache(maxsize=256)
+def _policies_header(policies: tuple[Policy, ...]) -> bytes:
+    return ", ".join(f'"{policy.name}";q={policy.quota};w={policy.window_s}' for policy in policies).encode()
+
+
+async def note(request: Request, check: Callable[[RateLimits], Any]) -> None:
+    """For a router that counts by what it alone knows: adds the verdict to what the caller is told.
+
+    `check` is given the limits and returns what gives a verdict. Raises RateLimited.
+    """
+    limits = _limits_of(request)
+    if limits is not None:
+        _take(request.scope, await check(limits))
+
+
+async def _require(scope: Scope, limits: RateLimits, policy: Policy, *identity: str) -> None:
+    _take(scope, await limits.hit(policy, *identity))
+
+
+def _take(scope: Scope, verdict: Verdict) -> None:
+    verdicts: list[Verdict] = scope.setdefault("rate_limits", [])
+    verdicts.append(verdict)
+    if not verdict.allowed:
+        raise RateLimited(verdict.policy.name, verdict.reset_after_s)
+
+
+def _limits_of(request: Request) -> RateLimits | None:
+    limits: RateLimits = request.app.state.runtime.limits
+    return limits if limits.is_on else None
+
+
+def _own_limit(scope: Scope) -> tuple[Policy, str | None] | None:
+    extra = getattr(scope.get("route"), "openapi_extra", None)
+    found = None if extra is None else extra.get(_EXTRA)
+    return None if found is None else (POLICIES[found["policy"]], found.get("by"))
+
+
+async def _refuse(scope: Scope, send: Send, verdict: Verdict) -> None:
+    error = RateLimited(verdict.policy.name, verdict.reset_after_s)
+    await refuse(
+        scope,
+        send,
+        Category.EXHAUSTED,
+        error.reason,
+        error.message,
+        metadata=error.metadata,
+        headers=[(b"retry-after", str(error.retry_after_s).encode())],
+    )
