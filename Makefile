@@ -6,9 +6,10 @@ COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --generate-hashes --n
 	--universal --python-version 3.11
 ARGS ?=
 BARS ?=
+MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench faults fmt protos lock clean venv
+.PHONY: help up test lint bench faults fuzz audit fmt protos lock clean venv
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2 }' Makefile
@@ -27,6 +28,12 @@ bench: venv ## measure the bars beside their floors and peers; BARS=ING1,ING2 on
 
 faults: venv ## break things on purpose: killed processes, lost messages, full and cut-off servers
 	@exec $(PYTHON) -m pytest tests/faults --confcutdir=tests/faults -n0 -v -s --durations=0 --durations-min=5 $(ARGS)
+
+fuzz: venv ## throw anything at REST, RPCs, feeds and postbacks for MINUTES=60; says how many cases ran
+	@exec $(PYTHON) scripts/fuzz.py --minutes $(MINUTES) $(ARGS)
+
+audit: venv ## known holes, licences and hashes of what we depend on; bill of materials in dist/
+	@exec $(PYTHON) scripts/audit.py $(ARGS)
 
 fmt: venv ## format the code, and mend what can be mended
 	@.venv/bin/ruff check --fix-only --quiet . && .venv/bin/ruff format .

@@ -6,24 +6,14 @@ So the engine gets an ASGI application that hands each request over and brings t
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 import schemathesis
-from schemathesis.config import (
-    ChecksConfig,
-    CoveragePhaseConfig,
-    ExamplesPhaseConfig,
-    FuzzingPhaseConfig,
-    GenerationConfig,
-    PhasesConfig,
-    ProjectConfig,
-    ProjectsConfig,
-    SchemathesisConfig,
-    StatefulPhaseConfig,
-)
+from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,7 +22,11 @@ ANSWER_TIMEOUT_S = 30
 # Business rules refuse much that fits the schema (positive data), and Schemathesis has one identity an operation
 # (object level): tests/security tries who may see what.
 LEFT_OUT = ("positive_data_acceptance", "missing_required_header", "object_level_authorization")
+# `/merchants/{slug}:pause` is a path of its own to OpenAPI; to the router, with another method, it is a merchant whose
+# slug is malformed: 422, where this check wants 405.
+NOT_OF_VERBS = ("unsupported_method", "allow_header_conformance")
 EXCERPT_BYTES = 600
+PROBABILITY_OF_KNOWN = 0.7
 
 
 class HandOver:
@@ -95,6 +89,8 @@ class Outcome:
                     self._find(label, check.name, check.failure_info, interaction.response)
 
     def _find(self, label: str, check: str, info: Any, response: Any) -> None:
+        if ":" in label and check in NOT_OF_VERBS:
+            return
         answer = "" if response is None else f"{response.status_code} {response.content[:EXCERPT_BYTES]!r}"
         text = "\n".join((info.failure.message, info.code_sample, answer))
         self.findings.setdefault(f"{label}: {check}: {info.failure.title}", text)
@@ -108,30 +104,55 @@ class Outcome:
         return "\n\n".join(f"{title}\n{text}" for title, text in self.findings.items())
 
 
-def configuration(*, max_examples: int, is_exhaustive: bool, max_time_s: int | None) -> SchemathesisConfig:
-    """Without a time limit the same cases each time; with one, new cases until it is over."""
-    checks = ChecksConfig()
-    for name in LEFT_OUT:
-        getattr(checks, name).enabled = False
-    project = ProjectConfig(
-        checks=checks,
-        generation=GenerationConfig(
-            max_examples=max_examples,
-            deterministic=max_time_s is None,
-            no_shrink=True,
-            database="none",
-            with_security_parameters=False,
-        ),
-        continue_on_failure=True,
-        phases=PhasesConfig(
-            examples=ExamplesPhaseConfig(enabled=False),
-            coverage=CoveragePhaseConfig(enabled=is_exhaustive),
-            fuzzing=FuzzingPhaseConfig(enabled=True),
-            stateful=StatefulPhaseConfig(enabled=True),
-        ),
-    )
-    seed = None if max_time_s is not None else 1
-    return SchemathesisConfig(seed=seed, max_time=max_time_s, projects=ProjectsConfig(default=project))
+def configuration(
+    *,
+    max_examples: int,
+    is_exhaustive: bool,
+    max_time_s: int | None,
+    known: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    known_ids: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> SchemathesisConfig:
+    """Without a time limit the same cases each time; with one, new cases until it is over.
+
+    `known`: values that exist, by "path.slug" or "body.merchant"; `known_ids`: those of `{id}`, by how paths begin.
+    """
+    known, known_ids = _without_empty(known), _without_empty(known_ids)
+    fields: dict[str, Any] = {
+        "checks": {name: {"enabled": False} for name in LEFT_OUT},
+        "continue-on-failure": True,
+        "generation": {
+            "max-examples": max_examples,
+            "deterministic": max_time_s is None,
+            "no-shrink": True,
+            "database": "none",
+            "with-security-parameters": False,
+        },
+        "phases": {
+            "examples": {"enabled": False},
+            "coverage": {"enabled": is_exhaustive},
+            "fuzzing": {"enabled": True},
+            "stateful": {"enabled": True},
+        },
+        "dictionaries": {_named(key): {"values": list(values)} for key, values in (known | known_ids).items()},
+        "parameters": {key: _drawn_from(key) for key in known},
+        "operations": [
+            {"include-path-regex": f"^{prefix}", "parameters": {"path.id": _drawn_from(prefix)}} for prefix in known_ids
+        ],
+    }
+    limits = {"seed": 1} if max_time_s is None else {"max-time": max_time_s}
+    return SchemathesisConfig.from_dict(fields | limits)
+
+
+def _without_empty(known: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    return {key: values for key, values in known.items() if values}
+
+
+def _drawn_from(key: str) -> dict[str, Any]:
+    return {"dictionary": _named(key), "probability": PROBABILITY_OF_KNOWN}
+
+
+def _named(key: str) -> str:
+    return key.strip("/").replace("/", "-").replace(".", "-")
 
 
 def load(document: Mapping[str, Any], app: ASGIApp, config: SchemathesisConfig) -> Any:
@@ -159,8 +180,6 @@ def sign_in(schema: Any, kinds: Mapping[str, str], make_token: Callable[[str], s
     keyed(Credentials)
 
 
-def run(schema: Any) -> Outcome:
-    outcome = Outcome()
+def run(schema: Any, outcome: Outcome) -> None:
     for event in from_schema(schema).execute():
         outcome.note(event)
-    return outcome

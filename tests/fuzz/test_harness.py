@@ -25,7 +25,9 @@ async def outcome() -> rest.Outcome:
     config = rest.configuration(max_examples=5, is_exhaustive=False, max_time_s=None)
     schema = rest.load(app.openapi(), rest.HandOver(app, asyncio.get_running_loop()), config)
     rest.sign_in(schema, {"GET /open": "customer"}, lambda kind: f"token of a {kind}")
-    return await asyncio.to_thread(rest.run, schema)
+    outcome = rest.Outcome()
+    await asyncio.to_thread(rest.run, schema, outcome)
+    return outcome
 
 
 async def sound() -> dict[str, str]:
