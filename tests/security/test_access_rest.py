@@ -1,8 +1,8 @@
 """The authorisation matrix of REST: every route, called by everybody. access.toml says what is right."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 import httpx2
 from fastapi import FastAPI
@@ -36,6 +36,7 @@ class Call:
         self.row = row
         self.method, self.template = row.name.split(" ", 1)
         self.things: dict[str, str] = {}
+        self.padding = ""
 
     async def prepare(self) -> None:
         for name, thing in (self.row.things or {}).items():
@@ -47,8 +48,9 @@ class Call:
 
     async def __call__(self, headers: dict[str, str]) -> httpx2.Response:
         query = f"?{self.row.query}" if self.row.query else ""
-        body: dict[str, Any] = {"content": self.row.raw} if self.body is None else {"json": self.body}
-        return await self.world.api.request(self.method, f"{self.path}{query}", headers=headers, **body)
+        body = self.row.raw if self.body is None else json.dumps(self.body) + self.padding
+        typed = {} if self.body is None else {"Content-Type": "application/json"}
+        return await self.world.api.request(self.method, f"{self.path}{query}", headers=headers | typed, content=body)
 
 
 def reason_of(answer: httpx2.Response) -> str:
