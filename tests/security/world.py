@@ -159,6 +159,7 @@ class World:
             "sale_id": self._sale_id,
             "reward_id": self._reward_id,
             "method_id": self._method_id,
+            "funded_method_id": self._funded_method_id,
             "payout_id": self._payout_id,
             "claim_id": self._claim_id,
             "transaction_id": self._transaction_id,
@@ -298,6 +299,11 @@ class World:
                 label="Wallet",
             )
         return str(method.id)
+
+    async def _funded_method_id(self) -> str:
+        """Of somebody who has what to withdraw."""
+        await self._sale()
+        return await self._method_id()
 
     async def _payout_id(self) -> str:
         await self._sale()
