@@ -18,6 +18,7 @@ import orjson
 from domains.cashback.service import receipts
 from domains.merchants import service as merchants
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.limits import BEYOND_REACH
 from tests.benchmarks.processes import Helper
 from tests.benchmarks.servers import Servers
 from wapsi.config import Settings
@@ -140,6 +141,7 @@ async def stage(bench: Bench) -> AsyncIterator[Stage]:
         await migrations.upgrade(url)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("WAPSI_", "OTEL_", "PG"))},
+            **BEYOND_REACH,
             "WAPSI_DATABASE_URL": servers.postgres.url(DATABASE, APP_ROLE),
             "WAPSI_QUEUE_URL": servers.valkey.url(0),
             "WAPSI_SECRET_KEY": secrets.token_urlsafe(48),

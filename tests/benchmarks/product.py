@@ -18,6 +18,7 @@ import httpx2
 from domains.customers import service as customers
 from domains.merchants import service as merchants
 from tests.benchmarks.feeds import CURRENCY, LANDING_HOST, SHARED_DATA
+from tests.benchmarks.limits import BEYOND_REACH
 from tests.benchmarks.paths import PYTHON, ROOT
 from tests.benchmarks.servers import Servers
 from wapsi.config import Settings
@@ -59,6 +60,7 @@ class Product:
         self.admin_dsn = servers.postgres.url(database).replace("postgresql+asyncpg", "postgresql")
         self.environment = {
             **_environment(),
+            **BEYOND_REACH,
             "WAPSI_DATABASE_URL": servers.postgres.url(database, APP_ROLE),
             "WAPSI_DATABASE_MIGRATION_URL": servers.postgres.url(database),
             "WAPSI_QUEUE_URL": servers.valkey.url(queue),

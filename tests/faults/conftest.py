@@ -20,6 +20,7 @@ from tests.faults.jobs import TABLES
 from tests.faults.processes import Platform, Queue, free_port
 from tests.faults.proxy import FaultProxy
 from wapsi.embedded import EmbeddedPostgres
+from wapsi.limits import POLICIES
 from wapsi.migrations import run as migrations
 from wapsi.migrations.grants import APP_ROLE
 from wapsi.security.signing import new_signing_key
@@ -74,6 +75,8 @@ async def make_platform(
             "WAPSI_SHUTDOWN_GRACE_S": _SHUTDOWN_GRACE_S,
             "WAPSI_SECRET_KEY": "a secret for tests, of 32 characters or more",
             "WAPSI_SIGNING_KEY": new_signing_key(),
+            # All of a test's load comes from one address.
+            **{f"WAPSI_RATE_LIMIT_{name.upper()}": "999999999/60" for name in POLICIES},
             **settings,
         }
         dsn = cluster.url(name).replace("postgresql+asyncpg://", "postgresql://")
