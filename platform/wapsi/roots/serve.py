@@ -12,6 +12,7 @@ import uvicorn
 
 from wapsi.config import Settings
 from wapsi.garbage import calm_collector
+from wapsi.http.protocol import GuardedProtocol, close_slow_clients
 from wapsi.roots.container import checked, make_runtime
 from wapsi.roots.errors import CannotListen
 from wapsi.roots.grpc_app import make_rpc_server
@@ -78,7 +79,8 @@ async def _serving_rest(runtime: Runtime, telemetry: Telemetry, stop: asyncio.Ev
     config = uvicorn.Config(
         make_front(make_http_app(runtime, telemetry), runtime),
         loop="uvloop",
-        http="httptools",
+        http=GuardedProtocol,
+        ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
@@ -93,12 +95,14 @@ async def _serving_rest(runtime: Runtime, telemetry: Telemetry, stop: asyncio.Ev
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))
     # Should it end by itself, the process ends with it, and says why.
     serving.add_done_callback(lambda _: stop.set())
+    sweeping = asyncio.ensure_future(close_slow_clients(server.server_state.connections))
     log.info("http_started", port=listening.getsockname()[1])
     try:
         yield
     finally:
         server.should_exit = True
         await serving
+        sweeping.cancel()
         log.info("http_stopped")
 
 

@@ -1,0 +1,192 @@
+"""uvicorn's HTTP/1.1, with limits that it does not have: on addresses, headers, and on how slow a client may be.
+
+Whatever is refused here is refused before the application hears of it, and the connection is closed.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+import structlog
+from opentelemetry import metrics
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+log = structlog.get_logger(__name__)
+_closed = metrics.get_meter(__name__).create_counter(
+    "wapsi.http.slow_clients", unit="{connection}", description="Connections closed because their client was slow."
+)
+
+URL_MAX_BYTES = 8 * 1024
+HEADERS_MAX_BYTES = 32 * 1024
+HEADERS_MAX = 100
+
+SWEEP_S = 1.0
+# From the first byte of a request, or from connecting, until its headers are there.
+HEAD_TIMEOUT_S = 10.0
+# A body may take this long, and beyond it what its bytes take at the least speed.
+BODY_GRACE_S = 30.0
+BODY_MIN_BYTES_S = 4096
+# An answer that nobody takes off the line.
+WRITE_STALL_S = 60.0
+# What is left of a body when its request was answered already.
+LINGER_S = 5.0
+
+_CLOSING = {
+    400: ("HTTP_INVALID", "This is not HTTP/1.1 as it can be read safely."),
+    414: ("URL_TOO_LONG", f"The address may have at most {URL_MAX_BYTES} bytes."),
+    431: ("HEADERS_TOO_LARGE", f"At most {HEADERS_MAX} headers of {HEADERS_MAX_BYTES} bytes together are read."),
+}
+_TITLES = {400: "Bad Request", 414: "URI Too Long", 431: "Request Header Fields Too Large"}
+
+
+class Awaited(Enum):
+    """What the client owes."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class _Refused(Exception):
+    """Ends the parser's work; uvicorn then asks for the answer of a request that cannot be read."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.awaited = Awaited.HEAD
+        self._began_s = self.loop.time()
+        self._messages = 0
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._refusal = 400
+        self._stalled_s: float | None = None
+        self._answered_s: float | None = None
+
+    def data_received(self, data: bytes) -> None:
+        messages, was_in_head = self._messages, self.awaited is Awaited.HEAD
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self.parser is None or self.transport.is_closing():
+            return
+        if self.awaited is Awaited.HEAD and was_in_head and self._messages == messages:
+            # The parser keeps a header until it has all of it, and says nothing meanwhile.
+            if self._head_bytes > HEADERS_MAX_BYTES + URL_MAX_BYTES:
+                self._refusal = 431
+                self.send_400_response("")
+        elif self._messages == messages and self.awaited is Awaited.NOTHING and self._is_idle():
+            # Line ends between requests, which stop uvicorn's own clock.
+            self.awaited, self._began_s = Awaited.HEAD, self.loop.time()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._messages:
+            self._began_s = self.loop.time()
+        self._messages += 1
+        self.awaited = Awaited.HEAD
+
+    def on_url(self, url: bytes) -> None:
+        if len(self.url) + len(url) > URL_MAX_BYTES:
+            self._refuse(414)
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.awaited is not Awaited.HEAD:
+            return  # trailers: nobody asked for them, and they would become headers of a request that runs already
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        # What came in one small piece cannot be too much.
+        if self._head_bytes > HEADERS_MAX_BYTES or len(self.headers) > HEADERS_MAX:
+            size = sum(len(name) + len(value) for name, value in self.headers)
+            if size > HEADERS_MAX_BYTES or len(self.headers) > HEADERS_MAX:
+                self._refuse(431)
+        super().on_headers_complete()
+        self.awaited, self._body_bytes, self._answered_s = Awaited.BODY, 0, None
+        self._began_s = self.loop.time()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.awaited, self._head_bytes = Awaited.NOTHING, 0
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled_s = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stalled_s = None
+
+    def send_400_response(self, msg: str) -> None:
+        """As a problem, like every other refusal; `msg` is uvicorn's."""
+        status, (reason, detail) = self._refusal, _CLOSING[self._refusal]
+        body = orjson.dumps(
+            {
+                "type": "about:blank",
+                "title": _TITLES[status],
+                "status": status,
+                "detail": detail,
+                "reason": reason,
+                "request_id": None,
+                "metadata": {},
+                "violations": [],
+            }
+        )
+        head = (
+            b"content-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n"
+            b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n\r\n"
+        )
+        self.transport.write(STATUS_LINE[status] + head % len(body) + body)
+        self.transport.close()
+
+    def overdue(self, now_s: float) -> str | None:
+        """What the client has been too slow with: "head", "body" or "answer"; None while it is in time."""
+        if self._stalled_s is not None:
+            return "answer" if now_s - self._stalled_s > WRITE_STALL_S else None
+        if self.awaited is Awaited.HEAD:
+            return "head" if now_s - self._began_s > HEAD_TIMEOUT_S else None
+        if self.awaited is not Awaited.BODY:
+            return None
+        if self.cycle.response_complete:
+            self._answered_s = self._answered_s or now_s
+            return "body" if now_s - self._answered_s > LINGER_S else None
+        if self.flow.read_paused:
+            self._began_s += SWEEP_S  # it is we who are slow
+            return None
+        due_s = self._began_s + BODY_GRACE_S + self._body_bytes / BODY_MIN_BYTES_S
+        return "body" if now_s > due_s else None
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _refuse(self, status: int) -> None:
+        self._refusal = status
+        raise _Refused
+
+
+async def close_slow_clients(connections: Iterable[Any]) -> None:
+    """Looks at all of them now and then, until cancelled: cheaper than a timer for each request."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        now_s, closed = loop.time(), 0
+        for connection in list(connections):
+            if not isinstance(connection, GuardedProtocol) or connection.transport is None:
+                continue
+            what = connection.overdue(now_s)
+            if what is not None:
+                closed += 1
+                _closed.add(1, {"awaited": what})
+                # Not close(), which waits until the client has taken what is still to be sent.
+                connection.transport.abort()
+        if closed:
+            log.info("slow_clients_closed", connections=closed)
