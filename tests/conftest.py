@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx2
@@ -38,6 +38,7 @@ from wapsi.roots import jobs
 from wapsi.roots.container import make_runtime
 from wapsi.roots.http_app import make_front, make_http_app
 from wapsi.runtime import Runtime
+from wapsi.security.passwords import hash_password
 from wapsi.security.permissions import OperatorRole
 from wapsi.security.signing import new_signing_key
 from wapsi.telemetry.setup import Telemetry
@@ -344,3 +345,51 @@ def operator(runtime: Runtime, api: httpx2.AsyncClient) -> Callable[[OperatorRol
         return {"Authorization": f"Bearer {answer.json()['access_token']}", "Idempotency-Key": uuid4().hex}
 
     return operator
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """Of PASSWORD, made once: it takes as long as many a test."""
+    return asyncio.run(hash_password(PASSWORD))
+
+
+@pytest.fixture
+def make_customer(runtime: Runtime, password_hash: str) -> Callable[..., Awaitable[UUID]]:
+    """Makes a customer with the password PASSWORD, whose contact is proven; returns the id. `fields` replace others."""
+
+    async def make_customer(email: str | None = "asma@example.com", **fields: Any) -> UUID:
+        person = {"email": email, "password_hash": password_hash, "display_name": "Asma"} | fields
+        async with runtime.db.write() as session:
+            customer_id = await customers.create_customer(session, **person)
+        assert customer_id is not None, "there is one already"
+        return customer_id
+
+    return make_customer
+
+
+@pytest.fixture
+def customer_headers(
+    api: httpx2.AsyncClient, make_customer: Callable[..., Awaitable[UUID]]
+) -> Callable[[str], Awaitable[dict[str, str]]]:
+    """Makes a customer with this e-mail and returns the headers of a signed-in request."""
+
+    async def customer_headers(email: str) -> dict[str, str]:
+        await make_customer(email)
+        answer = await api.post("/v1/sessions", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == 201, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    return customer_headers
+
+
+@pytest.fixture
+def messages(runtime: Runtime) -> Callable[[str], Awaitable[list[customers.ShownMessage]]]:
+    """What an e-mail address or a number was sent, the newest first, once the jobs have run: `drain` before."""
+
+    async def messages(recipient: str) -> list[customers.ShownMessage]:
+        email, phone = (recipient, None) if "@" in recipient else (None, recipient)
+        contact = customers.Contact.of(email=email, phone=phone)
+        async with runtime.db.read() as session:
+            return await customers.list_messages(session, runtime.keys, limit=100, recipient=contact)
+
+    return messages

@@ -1,13 +1,62 @@
-"""Periodic work of the customers domain."""
+"""Work of the customers domain: messages to people, and what is forgotten."""
 
-from domains.customers.service import forget_sessions
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from domains.customers import service
+from domains.customers.service import MessageState
+from wapsi.db import WriteSession
+from wapsi.messages import make_sender
 from wapsi.queue.jobs import Job
 from wapsi.queue.registry import job
+
+
+@job("customers.answer_verification")
+async def answer_verification(job: Job) -> None:
+    """Somebody claimed a contact: its owner gets a code, or hears that there is an account."""
+    async with job.write() as session:
+        await service.answer_verification(session, job.runtime.keys, UUID(job.args["verification_id"]))
+        await job.complete(session)
+
+
+async def _give_up(session: WriteSession, args: Mapping[str, Any], _error: str) -> None:
+    await service.end_message(session, UUID(args["message_id"]), MessageState.FAILED)
+
+
+@job("customers.send_message", max_attempts=6, time_limit_s=60, on_dead=_give_up)
+async def send_message(job: Job) -> None:
+    """At least once: after a crash between the sending and the commit it is sent again.
+
+    What the sender calls final (MessageRefused) is not tried again; the rest is, while the message is of use.
+    """
+    runtime, message_id = job.runtime, UUID(job.args["message_id"])
+    async with runtime.db.read() as reading:
+        message = await service.get_unsent(reading, runtime.keys, message_id)
+    if message is None:
+        async with job.write() as session:
+            await service.end_message(session, message_id, MessageState.FAILED)
+            await job.complete(session)
+        return
+    sender = make_sender(message.channel, runtime.settings)
+    await sender.send(message)
+    async with job.write() as session:
+        await service.end_message(session, message_id, MessageState.SENT, keep_content=sender.keeps_content)
+        await job.complete(session)
 
 
 @job("customers.forget_sessions", every_s=3600)
 async def forget(job: Job) -> None:
     """Deletes refresh tokens that expired long ago; the table would grow with every rotation."""
     async with job.write() as session:
-        await forget_sessions(session)
+        await service.forget_sessions(session)
+        await job.complete(session)
+
+
+@job("customers.forget_contacts", every_s=3600)
+async def forget_contacts(job: Job) -> None:
+    """Deletes claims to contacts that nobody proved, and old messages."""
+    async with job.write() as session:
+        await service.forget_verifications(session)
+        await service.forget_messages(session)
         await job.complete(session)

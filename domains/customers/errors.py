@@ -37,6 +37,26 @@ class LastAdmin(PreconditionFailed):
     reason = "LAST_ADMIN"
 
 
+class CodeInvalid(Invalid):
+    """One answer for wrong, expired, used and unknown: it tells a guesser nothing."""
+
+    reason = "CODE_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("The code is wrong, expired or used. Try again, or ask for a new one.")
+
+
+class ContactTaken(Conflict):
+    reason = "CONTACT_TAKEN"
+
+
+class PhoneUnavailable(PreconditionFailed):
+    reason = "PHONE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("No text messages are sent from here. Use an e-mail address.")
+
+
 class OperatorExists(Conflict):
     reason = "OPERATOR_EXISTS"
 

@@ -1,6 +1,9 @@
 """Settings of every process, read from the environment (prefix `WAPSI_`) or from files in `WAPSI_SECRETS_DIR`."""
 
+import base64
+import binascii
 import os
+from email.utils import parseaddr
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +14,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+# Messages are printed instead of sent, and stay readable: for development.
+CONSOLE = "console"
 
 
 class Environment(StrEnum):
@@ -69,6 +75,15 @@ class Settings(BaseSettings):
     access_token_ttl_s: int = Field(900, ge=60)
     refresh_token_ttl_s: int = Field(30 * 86400, ge=3600)
 
+    mail_url: SecretStr | None = Field(
+        None, description="smtp://user:password@host:587 (STARTTLS) or smtps://…; default: console, in production none."
+    )
+    mail_from: str | None = Field(None, description="Sender of e-mails; default: no-reply at public_url's host.")
+    sms_url: SecretStr | None = Field(
+        None, description="https://… that sends text messages; default: console, in production none."
+    )
+    sms_secret: SecretStr | None = Field(None, description="whsec_…: signs what is posted to sms_url.")
+
     worker_threads: int = Field(5, ge=1, le=64)
     worker_nice: int = Field(5, ge=0, le=19, description="How far workers give way to the API on a shared machine.")
     sync_shrink_limit_percent: int = Field(
@@ -125,11 +140,66 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
+    @field_validator("mail_url", "mail_from", "sms_url", "sms_secret", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("mail_url")
+    @classmethod
+    def _must_be_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        return _checked_target(value, ("smtp", "smtps"))
+
+    @field_validator("sms_url")
+    @classmethod
+    def _must_be_http(cls, value: SecretStr | None) -> SecretStr | None:
+        return _checked_target(value, ("https", "http"))
+
+    @field_validator("mail_from")
+    @classmethod
+    def _must_be_an_address(cls, value: str | None) -> str | None:
+        if value is not None and ("@" not in parseaddr(value)[1] or not value.isprintable()):
+            raise ValueError("must be an address, such as Wapsi <no-reply@cashback.example>")
+        return value
+
+    @field_validator("sms_secret")
+    @classmethod
+    def _must_be_a_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            if value is not None:
+                base64.b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
+        except binascii.Error:
+            raise ValueError("must be whsec_ and base64") from None
+        return value
+
     @model_validator(mode="after")
     def _production_is_strict(self) -> Self:
-        if self.environment is Environment.PRODUCTION and self.public_url.startswith("http://"):
+        if self.sms_target not in (None, CONSOLE) and self.sms_secret is None:
+            raise ValueError("sms_secret must be set beside sms_url")
+        if self.environment is not Environment.PRODUCTION:
+            return self
+        if self.public_url.startswith("http://"):
             raise ValueError("public_url must begin with https:// in production")
+        if self.mail_target == CONSOLE:
+            raise ValueError("mail_url must be smtp:// or smtps:// in production: nobody could sign up")
+        if self.sms_target is not None and not self.sms_target.startswith("https://"):
+            raise ValueError("sms_url must begin with https:// in production")
         return self
+
+    @property
+    def mail_target(self) -> str:
+        return self.mail_url.get_secret_value() if self.mail_url is not None else CONSOLE
+
+    @property
+    def mail_sender(self) -> str:
+        return self.mail_from or f"Wapsi <no-reply@{urlsplit(self.public_url).hostname or 'localhost'}>"
+
+    @property
+    def sms_target(self) -> str | None:
+        """None: no text messages are sent, so nobody can sign up by phone."""
+        if self.sms_url is not None:
+            return self.sms_url.get_secret_value()
+        return None if self.environment is Environment.PRODUCTION else CONSOLE
 
     @property
     def reflection_enabled(self) -> bool:
@@ -146,6 +216,20 @@ class Settings(BaseSettings):
     @property
     def migration_url(self) -> str:
         return self.database_migration_url or self.database_url
+
+
+def _checked_target(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
+    """Raises ValueError, without repeating what may hold a password."""
+    if value is None or value.get_secret_value() == CONSOLE:
+        return value
+    try:
+        parts = urlsplit(value.get_secret_value())
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a URL that can be read") from None
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"must be {CONSOLE} or begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    return value
 
 
 @lru_cache

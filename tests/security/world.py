@@ -164,6 +164,7 @@ class World:
             "claim_id": self._claim_id,
             "transaction_id": self._transaction_id,
             "reward_transaction_id": self._reward_transaction_id,
+            "sign_up_id": self._sign_up_id,
             "refresh_token": self._refresh_token,
             "soon": self._soon,
         }
@@ -327,6 +328,12 @@ class World:
         answer = await self.api.post("/v1/me/claims", json=body, headers=self.headers("customer_a"))
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
+
+    async def _sign_up_id(self) -> str:
+        """One whose code nobody was sent yet."""
+        body = {"email": f"{uuid4().hex}@wapsi.example", "password": PASSWORD, "display_name": "Bilal"}
+        answer = await self.api.post("/v1/customers", json=body, headers={"Idempotency-Key": uuid4().hex})
+        return str(answer.json()["sign_up_id"])
 
     async def _refresh_token(self) -> str:
         body = {"email": "customer_a@wapsi.example", "password": PASSWORD}

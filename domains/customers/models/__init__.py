@@ -1,6 +1,7 @@
 """Tables of the customers domain: customers, operators, producers, and their sessions and keys."""
 
 from domains.customers.models.accounts import CustomerRow, CustomerStatus, OperatorRow, OperatorStatus, SubjectKind
+from domains.customers.models.messages import MessageRow, MessageState
 from domains.customers.models.payout_methods import (
     PayoutMethodKind,
     PayoutMethodRow,
@@ -9,10 +10,13 @@ from domains.customers.models.payout_methods import (
 )
 from domains.customers.models.producers import ProducerMerchantRow, ProducerRow
 from domains.customers.models.sessions import SessionRow
+from domains.customers.models.verifications import SignUpRow, VerificationPurpose, VerificationRow
 
 __all__ = [
     "CustomerRow",
     "CustomerStatus",
+    "MessageRow",
+    "MessageState",
     "OperatorRow",
     "OperatorStatus",
     "PayoutMethodKind",
@@ -21,6 +25,9 @@ __all__ = [
     "ProducerMerchantRow",
     "ProducerRow",
     "SessionRow",
+    "SignUpRow",
     "SubjectKind",
+    "VerificationPurpose",
+    "VerificationRow",
     "WalletProvider",
 ]

@@ -1,10 +1,11 @@
 """Customers and operators."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey
+from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wapsi.db import Base
@@ -30,16 +31,23 @@ class SubjectKind(StrEnum):
 
 
 class CustomerRow(Base):
-    """`email` is lower-case. `referral_code` is what a customer gives to friends."""
+    """`email` is lower-case, `phone` in E.164; one of them at least. `referral_code` is what a customer gives to
+    friends."""
 
     __tablename__ = "customers"
     __table_args__ = (
         CheckConstraint("status IN ('active', 'suspended', 'deleted')", name="status"),
         CheckConstraint("email = lower(email)", name="email"),
+        CheckConstraint("phone ~ '^[+][1-9][0-9]{6,14}$'", name="phone"),
+        CheckConstraint("status = 'deleted' OR email IS NOT NULL OR phone IS NOT NULL", name="contact"),
+        Index("uq_customers_phone", "phone", unique=True),
     )
 
     id: Mapped[PrimaryID]
-    email: Mapped[str] = mapped_column(unique=True)
+    email: Mapped[str | None] = mapped_column(unique=True)
+    phone: Mapped[str | None]
+    email_verified_at: Mapped[datetime | None]
+    phone_verified_at: Mapped[datetime | None]
     password_hash: Mapped[str]
     display_name: Mapped[str]
     currency: Mapped[Currency] = mapped_column(server_default="PKR")

@@ -4,8 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request
 
+from domains.customers.errors import PhoneUnavailable
+from domains.customers.schemas.common import ContactIn
+from domains.customers.service import Contact
 from wapsi.http.deps import requires
 from wapsi.http.problems import problem_responses
+from wapsi.runtime import Runtime
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
 
@@ -21,3 +25,11 @@ REFUSED = problem_responses(401, 403)
 
 def user_agent_of(request: Request) -> str:
     return request.headers.get("user-agent", "")
+
+
+def contact_in(runtime: Runtime, body: ContactIn) -> Contact:
+    """The contact that a body names. Raises MobileNumberInvalid, and PhoneUnavailable where nothing sends texts."""
+    contact = Contact.of(email=body.email, phone=body.phone)
+    if contact.phone is not None and runtime.settings.sms_target is None:
+        raise PhoneUnavailable
+    return contact

@@ -5,8 +5,8 @@ from starlette.responses import Response
 
 from domains.customers import service
 from domains.customers.router.routers import REFUSED, Customer, Operator, admin_router, router, user_agent_of
-from domains.customers.schemas.sessions import RefreshIn, SignInIn, TokensOut
-from domains.customers.service import SessionIssuer, SubjectKind
+from domains.customers.schemas.sessions import OperatorSignInIn, RefreshIn, SignInIn, TokensOut
+from domains.customers.service import SessionIssuer, SubjectKind, login_of
 from wapsi.http.deps import PublicDep, RuntimeDep, WriteDep
 from wapsi.http.problems import problem_responses
 from wapsi.security.principal import CredentialsInvalid
@@ -14,9 +14,13 @@ from wapsi.security.principal import CredentialsInvalid
 
 @router.post("/v1/sessions", status_code=201, responses=problem_responses(401, 422), dependencies=[PublicDep])
 async def sign_in(request: Request, response: Response, runtime: RuntimeDep, body: SignInIn) -> TokensOut:
-    """For customers. One answer for a wrong password, an unknown e-mail and a suspended account."""
+    """For customers. One answer for a wrong password, an unknown contact and a suspended account."""
     tokens = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
-        runtime.db, SubjectKind.CUSTOMER, body.email, body.password.get_secret_value(), user_agent_of(request)
+        runtime.db,
+        SubjectKind.CUSTOMER,
+        login_of(body.email, body.phone),
+        body.password.get_secret_value(),
+        user_agent_of(request),
     )
     response.headers["Cache-Control"] = "no-store"
     return TokensOut.of(tokens)
@@ -46,7 +50,9 @@ async def sign_out(session: WriteDep, principal: Customer) -> None:
 
 
 @admin_router.post("/sessions", status_code=201, responses=problem_responses(401, 422), dependencies=[PublicDep])
-async def sign_in_operator(request: Request, response: Response, runtime: RuntimeDep, body: SignInIn) -> TokensOut:
+async def sign_in_operator(
+    request: Request, response: Response, runtime: RuntimeDep, body: OperatorSignInIn
+) -> TokensOut:
     """For operators; refreshed at /v1/sessions:refresh."""
     tokens = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
         runtime.db,

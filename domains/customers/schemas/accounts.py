@@ -4,14 +4,13 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, EmailStr, StrictBool, StringConstraints
+from pydantic import BaseModel, StrictBool, StringConstraints
 
-from domains.customers.schemas.common import Body, Line, Locale, NewPassword
+from domains.customers.schemas.common import Body, CodeIn, ContactIn, Line, Locale, NewPassword
 from domains.customers.service import CustomerStatus, Profile
 
 
-class SignUpIn(Body):
-    email: EmailStr
+class SignUpIn(ContactIn):
     password: NewPassword
     display_name: Line
     locale: Locale = "en"
@@ -19,9 +18,17 @@ class SignUpIn(Body):
 
 
 class SignUpOut(BaseModel):
-    """The same whether the account is new or was there before."""
+    """The same whether the contact is new or has an account already; what was sent to it says which."""
 
-    email: str
+    sign_up_id: UUID
+    next: Literal["verify"] = "verify"
+
+
+class SignUpCodeIn(CodeIn):
+    sign_up_id: UUID
+
+
+class SignedUpOut(BaseModel):
     next: Literal["sign_in"] = "sign_in"
 
 
@@ -34,7 +41,10 @@ class MeOut(BaseModel):
     """The own account. `referral_code` is for friends who sign up."""
 
     id: UUID
-    email: str
+    email: str | None
+    phone: str | None
+    email_verified: bool
+    phone_verified: bool
     display_name: str
     currency: str
     locale: str

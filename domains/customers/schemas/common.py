@@ -1,8 +1,8 @@
 """What the shapes have in common."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr, StringConstraints, model_validator
 
 from domains.customers.service import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 
@@ -14,8 +14,29 @@ Line = Annotated[
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
 NewPassword = Annotated[SecretStr, Field(min_length=PASSWORD_MIN_LENGTH, max_length=PASSWORD_MAX_LENGTH)]
 
+Code = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{6}$")]
+
 
 class Body(BaseModel):
     """What comes in: a field that is not known is refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class ContactIn(Body):
+    """One of the two: an e-mail address, or a Pakistani mobile number."""
+
+    email: EmailStr | None = None
+    phone: Annotated[str, StringConstraints(max_length=20, pattern=r"^[^\p{Cc}]+$")] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.email is None) == (self.phone is None):
+            raise ValueError("give one of email and phone")
+        return self
+
+
+class CodeIn(Body):
+    """The six digits out of the message."""
+
+    code: Code

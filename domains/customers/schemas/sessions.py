@@ -2,15 +2,31 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_validator
 
 from domains.customers.schemas.common import Body
 from domains.customers.service import PASSWORD_MAX_LENGTH, Tokens
 
+Login = Annotated[str, StringConstraints(max_length=320, pattern=r"^[^\x00]*$")]
+
+
+class OperatorSignInIn(Body):
+    email: Login
+    password: Annotated[SecretStr, Field(max_length=PASSWORD_MAX_LENGTH)]
+
 
 class SignInIn(Body):
-    email: Annotated[str, StringConstraints(max_length=320, pattern=r"^[^\x00]*$")]
+    """One of `email` and `phone`."""
+
+    email: Login | None = None
+    phone: Login | None = None
     password: Annotated[SecretStr, Field(max_length=PASSWORD_MAX_LENGTH)]
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.email is None) == (self.phone is None):
+            raise ValueError("give one of email and phone")
+        return self
 
 
 class RefreshIn(Body):

@@ -36,26 +36,26 @@ def normalise_email(email: str) -> str:
     return email.strip().lower()
 
 
-async def sign_up(
+async def create_customer(
     session: WriteSession,
     *,
-    email: str,
+    email: str | None = None,
+    phone: str | None = None,
     password_hash: str,
     display_name: str,
     locale: str = "en",
-    referral_code: str | None = None,
-) -> None:
-    """Makes the account, or does nothing where the e-mail has one already: the caller is not told which.
-
-    Takes a hash, so that hashing, the slow part, is the same work in both cases and holds no connection.
-    Raises ReferralCodeUnknown, whatever the e-mail.
-    """
-    referred_by = None if referral_code is None else await _referrer(session, referral_code)
-    await session.execute(
+    referred_by: UUID | None = None,
+) -> UUID | None:
+    """An account whose contact is proven; its id, or None where the contact has one already. `phone` is in E.164."""
+    moment = now()
+    made: UUID | None = await session.scalar(
         insert(CustomerRow)
         .values(
             id=new_id(),
-            email=normalise_email(email),
+            email=None if email is None else normalise_email(email),
+            email_verified_at=None if email is None else moment,
+            phone=phone,
+            phone_verified_at=None if phone is None else moment,
             password_hash=password_hash,
             display_name=display_name,
             locale=locale,
@@ -63,8 +63,10 @@ async def sign_up(
             referred_by=referred_by,
             preferences=DEFAULT_PREFERENCES,
         )
-        .on_conflict_do_nothing(index_elements=[CustomerRow.email])
+        .on_conflict_do_nothing(index_elements=[CustomerRow.email if phone is None else CustomerRow.phone])
+        .returning(CustomerRow.id)
     )
+    return made
 
 
 async def get_customer(session: ReadSession, customer_id: UUID) -> CustomerRef:
@@ -96,7 +98,8 @@ async def update_profile(session: WriteSession, customer_id: UUID, changes: Prof
     return _profile(row)
 
 
-async def _referrer(session: ReadSession, code: str) -> UUID:
+async def get_referrer(session: ReadSession, code: str) -> UUID:
+    """Whose code it is. Raises ReferralCodeUnknown."""
     customer_id = await session.scalar(
         select(CustomerRow.id).where(
             CustomerRow.referral_code == code.upper(), CustomerRow.status == CustomerStatus.ACTIVE
@@ -119,6 +122,9 @@ def _profile(row: CustomerRow) -> Profile:
     return Profile(
         id=row.id,
         email=row.email,
+        phone=row.phone,
+        email_verified=row.email_verified_at is not None,
+        phone_verified=row.phone_verified_at is not None,
         display_name=row.display_name,
         currency=row.currency,
         locale=row.locale,

@@ -13,7 +13,7 @@ from wapsi.security.permissions import OperatorRole
 @dataclass(frozen=True, slots=True)
 class CustomerRef:
     id: UUID
-    email: str
+    email: str | None
     display_name: str
     currency: str
     status: CustomerStatus
@@ -24,7 +24,10 @@ class Profile:
     """All that a customer may see of the own account."""
 
     id: UUID
-    email: str
+    email: str | None
+    phone: str | None
+    email_verified: bool
+    phone_verified: bool
     display_name: str
     currency: str
     locale: str

@@ -36,14 +36,14 @@ class SessionIssuer:
     keys: Keys
     settings: Settings
 
-    async def sign_in(self, db: Database, kind: SubjectKind, email: str, password: str, user_agent: str) -> Tokens:
+    async def sign_in(self, db: Database, kind: SubjectKind, login: str, password: str, user_agent: str) -> Tokens:
         """Raises CredentialsInvalid: one answer, after the same time, for whatever is wrong.
 
         Opens two units of work, before and after the slow check of the password: a burst of sign-ins must not hold
         all of the process's connections while it waits for a processor.
         """
         async with db.read() as reading:
-            account = await find_account(reading, kind, email)
+            account = await find_account(reading, kind, login)
         matches = await verify_password(password, account.password_hash if account is not None else None)
         if account is None or not matches or not account.active:
             raise CredentialsInvalid

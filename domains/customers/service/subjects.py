@@ -24,9 +24,12 @@ class Account:
     label: str
 
 
-async def find_account(session: ReadSession, kind: SubjectKind, email: str) -> Account | None:
-    model = CustomerRow if kind is SubjectKind.CUSTOMER else OperatorRow
-    return _account(await session.scalar(select(model).where(model.email == normalise_email(email))))
+async def find_account(session: ReadSession, kind: SubjectKind, login: str) -> Account | None:
+    """`login` is an e-mail, or a customer's mobile number in E.164, which has no @."""
+    if kind is SubjectKind.OPERATOR:
+        return _account(await session.scalar(select(OperatorRow).where(OperatorRow.email == normalise_email(login))))
+    matches = CustomerRow.email == normalise_email(login) if "@" in login else CustomerRow.phone == login
+    return _account(await session.scalar(select(CustomerRow).where(matches)))
 
 
 async def get_account(session: ReadSession, kind: SubjectKind, subject_id: UUID) -> Account | None:
@@ -66,4 +69,4 @@ def _account(row: CustomerRow | OperatorRow | None) -> Account | None:
         active = row.status == OperatorStatus.ACTIVE
         return Account(SubjectKind.OPERATOR, row.id, active, row.password_hash, row.role, row.email)
     active = row.status == CustomerStatus.ACTIVE
-    return Account(SubjectKind.CUSTOMER, row.id, active, row.password_hash, None, row.email)
+    return Account(SubjectKind.CUSTOMER, row.id, active, row.password_hash, None, row.email or row.phone or "")

@@ -23,11 +23,14 @@ _COMMANDS = {
     "operator": ("wapsi.cli.people", "operator_app"),
     "producer": ("wapsi.cli.people", "producer_app"),
     "merchant": ("wapsi.cli.merchant", "app"),
+    "messages": ("wapsi.cli.messages", "command"),
     "top": ("wapsi.cli.top", "command"),
     "postback": ("wapsi.cli.postback", "app"),
 }
 # These work on what WAPSI_DATABASE_URL names, or else on the `wapsi up` that runs here; processes never do.
-_TOOLS = frozenset({"doctor", "feed", "feed-source", "ledger", "operator", "producer", "merchant", "postback", "top"})
+_TOOLS = frozenset(
+    {"doctor", "feed", "feed-source", "ledger", "operator", "producer", "merchant", "messages", "postback", "top"}
+)
 
 
 def make_app(only: str | None = None) -> typer.Typer:

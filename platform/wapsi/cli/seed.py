@@ -86,7 +86,7 @@ async def _people_and_merchants(db: Database, keys: Keys, shops: list[SampleShop
         ids = [await _merchant(session, shop) for shop in shops]
         await customers.create_operator(session, OPERATOR, demo.operator_password, OperatorRole.ADMIN)
         password_hash = await hash_password(demo.customer_password)
-        await customers.sign_up(session, email=CUSTOMER, password_hash=password_hash, display_name="Ayesha")
+        await customers.create_customer(session, email=CUSTOMER, password_hash=password_hash, display_name="Ayesha")
         network = await merchants.get_network(session, demo.network)
         _ref, demo.producer_key = await customers.create_producer(session, "sample feeds", ids, network_id=network.id)
         demo.postback_secret = demo.networks[demo.network]

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -74,15 +74,15 @@ class Shopper:
 
     def __init__(self, api: httpx2.AsyncClient, name: str) -> None:
         self._api = api
-        self._email = f"{name}@example.com"
+        self.email = f"{name}@example.com"
         self._authorization: dict[str, str] = {}
 
     async def sign_up(self) -> httpx2.Response:
-        body = {"email": self._email, "password": PASSWORD, "display_name": "Asma"}
+        body = {"email": self.email, "password": PASSWORD, "display_name": "Asma"}
         return await self._api.post("/v1/customers", json=body, headers={"Idempotency-Key": uuid4().hex})
 
     async def sign_in(self) -> httpx2.Response:
-        answer = await self._api.post("/v1/sessions", json={"email": self._email, "password": PASSWORD})
+        answer = await self._api.post("/v1/sessions", json={"email": self.email, "password": PASSWORD})
         self._authorization = {"Authorization": f"Bearer {answer.json().get('access_token')}"}
         return answer
 
@@ -118,13 +118,18 @@ async def test_a_feed_is_taken_published_and_found(
 
 
 async def test_two_hundred_requests_at_once_of_all_kinds_fail_none(
-    api: httpx2.AsyncClient, feed_key: str, drain: Callable[[], Awaitable[int]]
+    api: httpx2.AsyncClient,
+    feed_key: str,
+    drain: Callable[[], Awaitable[int]],
+    make_customer: Callable[[str], Awaitable[UUID]],
 ) -> None:
     await upload(api, feed_key)
     await drain()
     offer_ids = [offer["id"] for offer in (await api.get("/v1/offers?limit=20")).json()["items"]]
     shoppers = [Shopper(api, f"shopper-{number}") for number in range(8)]
     await all_good(*(shopper.sign_up for shopper in shoppers))
+    for shopper in shoppers:
+        await make_customer(shopper.email)
     await all_good(*(shopper.sign_in for shopper in shoppers))
 
     async def browse(path: str) -> httpx2.Response:

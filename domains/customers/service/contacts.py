@@ -1,0 +1,76 @@
+"""How a person is reached: an e-mail address or a mobile number, in one form."""
+
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from domains.customers.models import CustomerRow, CustomerStatus
+from domains.customers.service.account_numbers import check_mobile_number
+from domains.customers.service.accounts import normalise_email
+from wapsi.db import ReadSession
+from wapsi.messages import Channel
+from wapsi.security.signing import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """`value` is a lower-case e-mail address, or a number in E.164."""
+
+    channel: Channel
+    value: str
+
+    @classmethod
+    def of(cls, *, email: str | None, phone: str | None) -> Self:
+        """From one of the two. Raises MobileNumberInvalid."""
+        if email is not None:
+            return cls(Channel.EMAIL, normalise_email(email))
+        assert phone is not None
+        return cls(Channel.SMS, check_mobile_number(phone))
+
+    @property
+    def email(self) -> str | None:
+        return self.value if self.channel is Channel.EMAIL else None
+
+    @property
+    def phone(self) -> str | None:
+        return self.value if self.channel is Channel.SMS else None
+
+    def fingerprint(self, keys: Keys) -> bytes:
+        """Tells whether two are the same, and nothing else about them."""
+        return keys.mac("contact", f"{self.channel} {self.value}".encode())
+
+
+def login_of(email: str | None, phone: str | None) -> str:
+    """What somebody signs in with, in one form. Raises MobileNumberInvalid."""
+    return email if email is not None else Contact.of(email=None, phone=phone).value
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a contact is."""
+
+    id: UUID
+    active: bool
+    locale: str
+
+
+def contact_column(channel: Channel) -> InstrumentedAttribute[str | None]:
+    return CustomerRow.email if channel is Channel.EMAIL else CustomerRow.phone
+
+
+async def owner_of(session: ReadSession, contact: Contact) -> Owner | None:
+    found = await session.execute(
+        select(CustomerRow.id, CustomerRow.status, CustomerRow.locale).where(
+            contact_column(contact.channel) == contact.value
+        )
+    )
+    row = found.one_or_none()
+    return None if row is None else Owner(row.id, row.status == CustomerStatus.ACTIVE, row.locale)
+
+
+def contacts_of(row: CustomerRow) -> list[Contact]:
+    contacts = [(Channel.EMAIL, row.email), (Channel.SMS, row.phone)]
+    return [Contact(channel, value) for channel, value in contacts if value is not None]
