@@ -8,6 +8,7 @@ from domains.cashback import service
 from domains.cashback.router.routers import router
 from domains.cashback.schemas import PostbackOut
 from domains.merchants import service as merchants
+from wapsi import strict_json
 from wapsi.http.deps import PublicDep, RuntimeDep
 from wapsi.http.problems import problem_responses
 from wapsi.http.rate_limits import limited
@@ -45,8 +46,9 @@ async def receive_postback(request: Request, runtime: RuntimeDep, network: str) 
     webhook_id = service.verify_postback(secrets, request.headers, body, now_s=time.time())
     event, fault = None, ""
     try:
+        strict_json.check(body)
         event = service.parse_event(body)
-    except service.Malformed as error:
+    except (service.Malformed, strict_json.NotStrict) as error:
         fault = str(error)
     report = service.Report(webhook_id, service.Door.POSTBACK, body, f"network:{network}", event, fault, principal=None)
     return PostbackOut.model_validate(await service.intake_of(runtime).submit((source, report)))

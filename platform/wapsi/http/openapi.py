@@ -17,8 +17,8 @@ _PROBLEM: Document = {
     "description": "Problem",
     "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-# What any route may answer: its caller asks too often; it is busy, or what it needs is away.
-EVERYWHERE = ("429", "503")
+# What any route may answer: a text has a NUL; its caller asks too often; it is busy, or what it needs is away.
+EVERYWHERE = ("422", "429", "503")
 # What a route that reads a body may answer: it is no JSON, or too long.
 WITH_BODY = ("400", "413")
 _NOT_OURS = "#/components/schemas/HTTPValidationError"

@@ -21,6 +21,7 @@ from wapsi.http import health
 from wapsi.http.cache import ReadCache, cached_routes
 from wapsi.http.client_address import ClientAddresses
 from wapsi.http.deps import PublicDep, RuntimeDep, check_permissions_declared
+from wapsi.http.input_guard import InputGuard
 from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
 from wapsi.http.openapi import DocumentedAPI
 from wapsi.http.overload import ConcurrencyLimit
@@ -41,6 +42,8 @@ Every error is an RFC 9457 problem with a stable `reason`. POSTs that make somet
 
 # Uploads are limited while they stream (WAPSI_FEED_UPLOAD_LIMIT_BYTES).
 _UPLOADS = re.compile(r"/v1/merchants/[^/]+/syncs")
+# Feed files have readers of their own, and whatever a network has signed is kept, readable or not.
+_KEPT_AS_THEY_ARE = re.compile(rf"{_UPLOADS.pattern}|/v1/postbacks/[^/]+")
 
 well_known = APIRouter(tags=["keys"], dependencies=[PublicDep])
 
@@ -95,6 +98,7 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
             Middleware(ConcurrencyLimit, limit=settings.http_concurrency_limit, exempt=_UPLOADS),
             Middleware(UnexpectedErrors),
             Middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes, exempt=_UPLOADS),
+            Middleware(InputGuard, exempt=_KEPT_AS_THEY_ARE),
         ],
     )
     app.state.runtime = runtime
