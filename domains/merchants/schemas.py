@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,6 +26,7 @@ from domains.merchants.service import (
     RateKind,
     RateSchedule,
 )
+from wapsi.http.fields import Moment
 
 _SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 _http_url: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
@@ -173,7 +173,7 @@ class ScheduleIn(_In):
     """Without `valid_from` it is valid at once."""
 
     rates: Annotated[list[RateIn], Field(min_length=1, max_length=1000)]
-    valid_from: AwareDatetime | None = None
+    valid_from: Moment | None = None
     exclusions: Prose = ""
     terms: Prose = ""
 

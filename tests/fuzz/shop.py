@@ -11,7 +11,7 @@ import httpx2
 from domains.cashback import service as cashback
 from domains.customers import service as customers
 from domains.customers.service.authentication import ACCESS_TOKEN_TYPE, AUDIENCE
-from tests.domains.cashback.conftest import MERCHANT, World
+from tests.domains.cashback.conftest import MERCHANT, PASSWORD, World
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import OperatorRole
 
@@ -47,7 +47,20 @@ KNOWN = {
     "body.click_id": "SELECT id FROM clicks",
     "body.payout_method_id": "SELECT id FROM payout_methods",
     "query.merchant": "SELECT slug FROM merchants",
+    "path.customer_id": "SELECT id FROM customers",
+    "path.operator_id": "SELECT id FROM operators",
     "query.customer_id": "SELECT id FROM customers",
+    "body.email": "SELECT email FROM operators",
+}
+# What fits no pattern that OpenAPI could tell.
+FITTING = {
+    "body.password": [PASSWORD],
+    "body.current_password": [PASSWORD],
+    "body.iban": ["PK36SCBL0000001123456702"],
+    "body.mobile_number": ["+923001234567"],
+    "body.phone": ["+923001234567"],
+    "body.currency": ["PKR"],
+    "body.url": ["https://daraz.example/feed.xml"],
 }
 SYNCS, OFFERS = "SELECT id FROM syncs", "SELECT id FROM offers"
 # As many of a kind, the newest first: UUIDv7 tell.
@@ -66,6 +79,7 @@ class Shop:
         self._run_jobs = run_jobs
         self._world = World(runtime, sql)
         self._ready: dict[str, str] = {}
+        self._links: list[str] = []
 
     async def open(self) -> None:
         await self._world.begin()
@@ -86,7 +100,8 @@ class Shop:
 
     async def known(self) -> dict[str, list[str]]:
         """Values that exist, by the parameter or field that takes them."""
-        return {name: await self._values(query) for name, query in KNOWN.items()}
+        found = {name: await self._values(query) for name, query in KNOWN.items()}
+        return found | FITTING | {"path.token": self._links[-KNOWN_OF_A_KIND:]}
 
     async def known_ids(self) -> dict[str, list[str]]:
         """Values of `{id}`, by what a path begins with."""
@@ -115,7 +130,7 @@ class Shop:
         if kind == "customer":
             claims["sub"] = str(await self._customer())
         else:
-            claims |= {"sub": str(uuid4()), "role": OperatorRole.ADMIN}
+            claims |= {"sub": str(await self._operator()), "role": OperatorRole.ADMIN}
         return self._runtime.keys.sign(ACCESS_TOKEN_TYPE, claims)
 
     async def _customer(self) -> UUID:
@@ -124,6 +139,7 @@ class Shop:
         for _ in range(3):
             await world.earn(customer_id, 100_000)
         clicks = [await world.click(customer_id) for _ in range(2)]
+        self._links += [click.url.rpartition("/")[2] for click in clicks]
         method_id = await world.payout_method(customer_id)
         await world.payout_method(customer_id, ending="9999")
         for _ in range(2):
@@ -137,3 +153,10 @@ class Shop:
             )
             await cashback.submit_claim(session, customer_id, new)
         return customer_id
+
+    async def _operator(self) -> UUID:
+        """An admin; and one of support, who signs in with the password alone."""
+        async with self._runtime.db.write() as session:
+            for role in (OperatorRole.SUPPORT, OperatorRole.ADMIN):
+                made = await customers.create_operator(session, f"{uuid4().hex}@wapsi.example", PASSWORD, role)
+        return made.id

@@ -1,15 +1,14 @@
 """For operators: who changed what."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import AfterValidator, AwareDatetime
 
 from domains.customers.router.routers import admin_router
 from domains.customers.schemas.audit import AuditEntryOut
 from wapsi.cursors import encode_cursor, id_in_cursor
 from wapsi.http.deps import ReadDep, requires
+from wapsi.http.fields import Moment
 from wapsi.http.paging import CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
 from wapsi.security import audit
@@ -18,20 +17,11 @@ from wapsi.security.principal import Principal
 
 AuditReader = Annotated[Principal, requires(Permission.AUDIT_READ)]
 
-_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _REFUSED = problem_responses(401, 403, 422)
 _Name = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
 
-def _storable(moment: datetime) -> datetime:
-    """With its offset, a moment of the first or the last year may lie in none; the log has entries of neither."""
-    return min(max(moment, _EARLIEST), _LATEST)
-
-
-_Moment = Annotated[
-    Annotated[AwareDatetime, AfterValidator(_storable)] | None,
-    Query(description="A moment with its offset, such as 2026-11-30T00:00:00Z"),
-]
+_Moment = Annotated[Moment | None, Query(description="A moment with its offset, such as 2026-11-30T00:00:00Z")]
 
 
 @admin_router.get("/audit-log", responses=_REFUSED)

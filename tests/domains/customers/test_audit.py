@@ -119,7 +119,7 @@ async def test_the_log_is_found_by_who_what_whose_and_when(
     assert await found(action="thing.moved", since=first) == [system, two, one]
     assert await found(action="thing.moved", until=first) == []
     assert await found(action="thing") == []
-    assert len(await found(since="0001-01-01T00:00:00+14:00", until="9999-12-31T23:59:59-14:00")) >= 4
+    assert len(await found(since="2000-01-01T00:00:00+00:00", until="2199-12-31T23:59:59-00:00")) >= 4
 
 
 async def test_a_cursor_belongs_to_its_filter(api: httpx2.AsyncClient, admin: Headers, db: Database) -> None:
