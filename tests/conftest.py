@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from domains.customers import service as customers
+from domains.customers.service.subjects import get_account
 from wapsi.config import Environment, Settings
 from wapsi.db import Database
 from wapsi.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -39,7 +40,7 @@ from wapsi.roots.container import make_runtime
 from wapsi.roots.http_app import make_front, make_http_app
 from wapsi.runtime import Runtime
 from wapsi.security.passwords import hash_password
-from wapsi.security.permissions import OperatorRole
+from wapsi.security.permissions import PASSWORD_AND_CODE, OperatorRole
 from wapsi.security.signing import new_signing_key
 from wapsi.telemetry.setup import Telemetry
 
@@ -334,15 +335,18 @@ async def api(app: FastAPI, runtime: Runtime) -> AsyncIterator[httpx2.AsyncClien
 
 
 @pytest.fixture
-def operator(runtime: Runtime, api: httpx2.AsyncClient) -> Callable[[OperatorRole], Awaitable[dict[str, str]]]:
-    """Makes an operator and returns the headers of a signed-in request, with an Idempotency-Key."""
+def operator(runtime: Runtime) -> Callable[[OperatorRole], Awaitable[dict[str, str]]]:
+    """Makes an operator, signed in with a second factor; the headers of a request, with an Idempotency-Key."""
 
     async def operator(role: OperatorRole) -> dict[str, str]:
         email = f"{uuid4().hex}@wapsi.example"
         async with runtime.db.write() as session:
-            await customers.create_operator(session, email, PASSWORD, role)
-        answer = await api.post("/v1/admin/sessions", json={"email": email, "password": PASSWORD})
-        return {"Authorization": f"Bearer {answer.json()['access_token']}", "Idempotency-Key": uuid4().hex}
+            made = await customers.create_operator(session, email, PASSWORD, role)
+            account = await get_account(session, customers.SubjectKind.OPERATOR, made.id)
+            assert account is not None
+            issuer = customers.SessionIssuer(runtime.keys, runtime.settings)
+            tokens = await issuer.issue(session, account, PASSWORD_AND_CODE, "")
+        return {"Authorization": f"Bearer {tokens.access_token}", "Idempotency-Key": uuid4().hex}
 
     return operator
 

@@ -1,6 +1,6 @@
 """What can go wrong with accounts, producers and payout methods."""
 
-from wapsi.errors import Conflict, Invalid, NotFound, PermissionDenied, PreconditionFailed
+from wapsi.errors import Conflict, Invalid, NotFound, PermissionDenied, PreconditionFailed, Unauthenticated
 
 
 class CustomerNotFound(NotFound):
@@ -55,6 +55,45 @@ class PhoneUnavailable(PreconditionFailed):
 
     def __init__(self) -> None:
         super().__init__("No text messages are sent from here. Use an e-mail address.")
+
+
+class ChallengeInvalid(Unauthenticated):
+    """One answer for unknown, expired, used, and tried too often."""
+
+    reason = "CHALLENGE_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("This challenge is not known, was used, or is too old. Begin again.")
+
+
+class SecondFactorInvalid(Unauthenticated):
+    """While signing in: the password was right, and what came with it was not."""
+
+    reason = "SECOND_FACTOR_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("The code is not right, or was used before. Wait for the next one, or use a recovery code.")
+
+
+class FactorCodeWrong(PermissionDenied):
+    """While signed in. Not a 401: the session itself is good."""
+
+    reason = "FACTOR_CODE_WRONG"
+
+    def __init__(self) -> None:
+        super().__init__("The code is not right, or was used before. Wait for the next one.")
+
+
+class FactorExists(Conflict):
+    reason = "FACTOR_EXISTS"
+
+
+class FactorNotFound(NotFound):
+    reason = "FACTOR_NOT_FOUND"
+
+
+class SessionNotFound(NotFound):
+    reason = "SESSION_NOT_FOUND"
 
 
 class OperatorExists(Conflict):

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
 
     secret_key: SecretStr = Field(description="At least 32 characters: HMACs of tokens and fingerprints.")
     signing_key: SecretStr = Field(description="Ed25519 seed, 32 bytes in base64: signs tokens and receipts.")
+    secret_keys_previous: SecretStr = Field(
+        SecretStr(""), description="Earlier values of secret_key, separated by commas: what they made is still known."
+    )
+    signing_keys_previous: SecretStr = Field(
+        SecretStr(""),
+        description="Earlier values of signing_key, or public: and the x of the key set, separated by commas.",
+    )
     access_token_ttl_s: int = Field(900, ge=60)
     refresh_token_ttl_s: int = Field(30 * 86400, ge=3600)
 

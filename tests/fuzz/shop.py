@@ -13,7 +13,7 @@ from domains.customers import service as customers
 from domains.customers.service.authentication import ACCESS_TOKEN_TYPE, AUDIENCE
 from tests.domains.cashback.conftest import MERCHANT, PASSWORD, World
 from wapsi.runtime import Runtime
-from wapsi.security.permissions import OperatorRole
+from wapsi.security.permissions import PASSWORD_AND_CODE, OperatorRole
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 
@@ -130,7 +130,8 @@ class Shop:
         if kind == "customer":
             claims["sub"] = str(await self._customer())
         else:
-            claims |= {"sub": str(await self._operator()), "role": OperatorRole.ADMIN}
+            role = OperatorRole.ADMIN
+            claims |= {"sub": str(await self._operator()), "role": role, "amr": PASSWORD_AND_CODE}
         return self._runtime.keys.sign(ACCESS_TOKEN_TYPE, claims)
 
     async def _customer(self) -> UUID:

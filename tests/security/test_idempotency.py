@@ -12,10 +12,21 @@ from tests.security.world import World
 
 # Moves along a state machine: the second of two equal ones finds the state already there, and is refused or a no-op.
 _A_MOVE = "a move, which does nothing the second time"
+# An answer that was lost could not be shown again anyway: its secret is stored nowhere.
+_NOT_YET = "the second takes the place of the first"
 REPEATABLE = {
     "POST /v1/sessions": "whoever has the password may have two sessions",
     "POST /v1/admin/sessions": "whoever has the password may have two sessions",
     "POST /v1/sessions:refresh": "the refresh token is good for one time",
+    "POST /v1/sessions:verify": "the challenge is good for one sign-in",
+    "POST /v1/me/factors/totp": _NOT_YET,
+    "POST /v1/admin/me/factors/totp": _NOT_YET,
+    "POST /v1/me/factors/totp:confirm": _A_MOVE,
+    "POST /v1/admin/me/factors/totp:confirm": _A_MOVE,
+    "POST /v1/me/factors/totp:remove": _A_MOVE,
+    "POST /v1/admin/me/factors/totp:remove": _A_MOVE,
+    "POST /v1/me/recovery-codes": _NOT_YET,
+    "POST /v1/admin/me/recovery-codes": _NOT_YET,
     "POST /v1/postbacks/{network}": "the signed webhook-id is the key, for ever",
     "POST /v1/me/payouts/{payout_id}:cancel": _A_MOVE,
     "POST /v1/syncs/{id}:approve": _A_MOVE,

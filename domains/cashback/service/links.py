@@ -69,7 +69,7 @@ def _landing(template: str, link: str) -> str:
 
 def click_token(keys: Keys, click_id: UUID) -> str:
     """32 URL-safe characters. It carries the id and proves that we made it, so that no table need be asked."""
-    return base64.urlsafe_b64encode(click_id.bytes + _mac(keys, click_id)).decode()
+    return base64.urlsafe_b64encode(click_id.bytes + _macs(keys, click_id)[0]).decode()
 
 
 def click_of_token(keys: Keys, token: str) -> UUID:
@@ -78,7 +78,7 @@ def click_of_token(keys: Keys, token: str) -> UUID:
         raise unknown_click()
     raw = base64.urlsafe_b64decode(token)
     click_id = UUID(bytes=raw[:-_TOKEN_MAC_BYTES])
-    if not hmac.compare_digest(raw[-_TOKEN_MAC_BYTES:], _mac(keys, click_id)):
+    if not any(hmac.compare_digest(raw[-_TOKEN_MAC_BYTES:], mac) for mac in _macs(keys, click_id)):
         raise unknown_click()
     return click_id
 
@@ -87,5 +87,6 @@ def unknown_click() -> ClickNotFound:
     return ClickNotFound("There is no such click.")
 
 
-def _mac(keys: Keys, click_id: UUID) -> bytes:
-    return keys.mac("click", click_id.bytes)[:_TOKEN_MAC_BYTES]
+def _macs(keys: Keys, click_id: UUID) -> list[bytes]:
+    """That of today's secret first: a link that was made before it changed still leads on."""
+    return [mac[:_TOKEN_MAC_BYTES] for mac in keys.macs("click", click_id.bytes)]

@@ -52,7 +52,8 @@ class Seal:
     rows_hash: bytes
     mac: bytes
 
-    def mac_after(self, keys: Keys, previous: bytes) -> bytes:
+    def macs_after(self, keys: Keys, previous: bytes) -> list[bytes]:
+        """The one to seal with, then those of earlier secrets."""
         ids = ",".join(map(str, self.entry_ids)).encode()
         parts = (
             str(self.number).encode(),
@@ -64,7 +65,7 @@ class Seal:
             previous,
         )
         # Each with its length, so that no two ways of cutting give one text.
-        return keys.mac(_PURPOSE, b"".join(len(part).to_bytes(4) + part for part in parts))
+        return keys.macs(_PURPOSE, b"".join(len(part).to_bytes(4) + part for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ async def seal_next(session: WriteSession, keys: Keys, settled: int) -> Seal | N
         unsigned.entry_ids,
         unsigned.digests,
         unsigned.rows_hash,
-        unsigned.mac_after(keys, previous),
+        unsigned.macs_after(keys, previous)[0],
     )
     await driver.execute(
         _INSERT,
@@ -171,7 +172,7 @@ async def check_seal(session: ReadSession, keys: Keys, previous: Seal | None) ->
     found: list[Violation] = []
     if seal.number != number + 1:
         found.append(Violation(TAMPERED, f"ledger_seal {number + 1}", "it is missing: the next one is there"))
-    elif seal.mac_after(keys, mac) != seal.mac:
+    elif seal.mac not in seal.macs_after(keys, mac):
         found.append(
             Violation(TAMPERED, f"ledger_seal {seal.number}", "it was not made by this application, or was changed")
         )

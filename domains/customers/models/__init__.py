@@ -1,6 +1,7 @@
 """Tables of the customers domain: customers, operators, producers, and their sessions and keys."""
 
 from domains.customers.models.accounts import CustomerRow, CustomerStatus, OperatorRow, OperatorStatus, SubjectKind
+from domains.customers.models.factors import ChallengeRow, PasskeyRow, RecoveryCodeRow, TOTPRow
 from domains.customers.models.messages import MessageRow, MessageState
 from domains.customers.models.payout_methods import (
     PayoutMethodKind,
@@ -13,20 +14,24 @@ from domains.customers.models.sessions import SessionRow
 from domains.customers.models.verifications import SignUpRow, VerificationPurpose, VerificationRow
 
 __all__ = [
+    "ChallengeRow",
     "CustomerRow",
     "CustomerStatus",
     "MessageRow",
     "MessageState",
     "OperatorRow",
     "OperatorStatus",
+    "PasskeyRow",
     "PayoutMethodKind",
     "PayoutMethodRow",
     "PayoutMethodStatus",
     "ProducerMerchantRow",
     "ProducerRow",
+    "RecoveryCodeRow",
     "SessionRow",
     "SignUpRow",
     "SubjectKind",
+    "TOTPRow",
     "VerificationPurpose",
     "VerificationRow",
     "WalletProvider",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary
+from sqlalchemy import CheckConstraint, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wapsi.db import Base
@@ -11,12 +11,16 @@ from wapsi.db.base import CreatedAt, PrimaryID
 
 
 class SessionRow(Base):
-    """One refresh token. A rotation uses it up and adds another of the same family: one sign-in, one family."""
+    """One refresh token. A rotation uses it up and adds another of the same family: one sign-in, one family.
+
+    `amr`: how it began, in the words of RFC 8176, with spaces between them.
+    """
 
     __tablename__ = "sessions"
     __table_args__ = (
         CheckConstraint("subject_kind IN ('customer', 'operator')", name="subject_kind"),
         Index("ix_sessions_subject_kind_subject_id", "subject_kind", "subject_id"),
+        Index("ix_sessions_revoked_at", "revoked_at", postgresql_where=text("revoked_at IS NOT NULL")),
     )
 
     id: Mapped[PrimaryID]
@@ -29,3 +33,4 @@ class SessionRow(Base):
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     user_agent: Mapped[str] = mapped_column(server_default="")
+    amr: Mapped[str] = mapped_column(server_default="pwd")

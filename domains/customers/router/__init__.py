@@ -1,6 +1,16 @@
 """REST routes of the customers domain."""
 
-from domains.customers.router import accounts, audit, operators, payout_methods, producers, sessions
+from domains.customers.router import accounts, audit, factors, operators, payout_methods, producers, sessions
 from domains.customers.router.routers import admin_router, router
 
-__all__ = ["accounts", "admin_router", "audit", "operators", "payout_methods", "producers", "router", "sessions"]
+__all__ = [
+    "accounts",
+    "admin_router",
+    "audit",
+    "factors",
+    "operators",
+    "payout_methods",
+    "producers",
+    "router",
+    "sessions",
+]

@@ -1,27 +1,55 @@
 """Signing in and out, for customers and operators."""
 
+from typing import Any
+
 from fastapi import Request
+from pydantic import SecretStr
 from starlette.responses import Response
 
 from domains.customers import service
 from domains.customers.router.routers import REFUSED, Customer, Operator, admin_router, router, user_agent_of
-from domains.customers.schemas.sessions import OperatorSignInIn, RefreshIn, SignInIn, TokensOut
-from domains.customers.service import SessionIssuer, SubjectKind, login_of
+from domains.customers.schemas.sessions import (
+    OperatorSignInIn,
+    RefreshIn,
+    SecondFactorIn,
+    SecondStepOut,
+    SignInIn,
+    TokensOut,
+)
+from domains.customers.service import SecondStep, SessionIssuer, SubjectKind, login_of
 from wapsi.http.deps import PublicDep, RuntimeDep, WriteDep
 from wapsi.http.problems import problem_responses
+from wapsi.limits.policies import SECOND_FACTOR
+from wapsi.runtime import Runtime
 from wapsi.security.principal import CredentialsInvalid
 
+_SIGNED_IN: dict[int | str, dict[str, Any]] = {
+    **problem_responses(401, 422),
+    202: {"model": SecondStepOut, "description": "The password is right; go on at /v1/sessions:verify."},
+}
 
-@router.post("/v1/sessions", status_code=201, responses=problem_responses(401, 422), dependencies=[PublicDep])
-async def sign_in(request: Request, response: Response, runtime: RuntimeDep, body: SignInIn) -> TokensOut:
-    """For customers. One answer for a wrong password, an unknown contact and a suspended account."""
-    tokens = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
-        runtime.db,
-        SubjectKind.CUSTOMER,
-        login_of(body.email, body.phone),
-        body.password.get_secret_value(),
-        user_agent_of(request),
-    )
+
+@router.post("/v1/sessions", status_code=201, response_model=TokensOut, responses=_SIGNED_IN, dependencies=[PublicDep])
+async def sign_in(request: Request, runtime: RuntimeDep, body: SignInIn) -> Response:
+    """For customers. One answer for a wrong password, an unknown contact and a suspended account.
+
+    An account with a second factor gets a 202 with a challenge, for /v1/sessions:verify.
+    """
+    login = login_of(body.email, body.phone)
+    return await _sign_in(request, runtime, SubjectKind.CUSTOMER, login, body.password)
+
+
+@router.post("/v1/sessions:verify", status_code=201, responses=problem_responses(401, 422), dependencies=[PublicDep])
+async def verify_second_factor(
+    request: Request, response: Response, runtime: RuntimeDep, body: SecondFactorIn
+) -> TokensOut:
+    """The second step of a sign-in, for customers and operators alike: five attempts in five minutes."""
+    issuer = SessionIssuer(runtime.keys, runtime.settings)
+    challenge = issuer.second_step(body.challenge)
+    identity = f"{challenge.kind}:{challenge.subject_id}"
+    await runtime.limits.require(SECOND_FACTOR, identity)
+    tokens = await issuer.verify(runtime.db, challenge, body.code.get_secret_value(), user_agent_of(request))
+    await runtime.limits.forget(SECOND_FACTOR, identity)
     response.headers["Cache-Control"] = "no-store"
     return TokensOut.of(tokens)
 
@@ -49,20 +77,12 @@ async def sign_out(session: WriteDep, principal: Customer) -> None:
         await service.end_session(session, principal.session_id)
 
 
-@admin_router.post("/sessions", status_code=201, responses=problem_responses(401, 422), dependencies=[PublicDep])
-async def sign_in_operator(
-    request: Request, response: Response, runtime: RuntimeDep, body: OperatorSignInIn
-) -> TokensOut:
-    """For operators; refreshed at /v1/sessions:refresh."""
-    tokens = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
-        runtime.db,
-        SubjectKind.OPERATOR,
-        body.email,
-        body.password.get_secret_value(),
-        user_agent_of(request),
-    )
-    response.headers["Cache-Control"] = "no-store"
-    return TokensOut.of(tokens)
+@admin_router.post(
+    "/sessions", status_code=201, response_model=TokensOut, responses=_SIGNED_IN, dependencies=[PublicDep]
+)
+async def sign_in_operator(request: Request, runtime: RuntimeDep, body: OperatorSignInIn) -> Response:
+    """For operators; goes on at /v1/sessions:verify, and is refreshed at /v1/sessions:refresh."""
+    return await _sign_in(request, runtime, SubjectKind.OPERATOR, body.email, body.password)
 
 
 @admin_router.delete("/sessions/current", status_code=204, responses=problem_responses(401, 403))
@@ -70,3 +90,17 @@ async def sign_out_operator(session: WriteDep, principal: Operator) -> None:
     """Ends the session: its refresh token is refused from now on, its access token when it expires."""
     if principal.session_id is not None:
         await service.end_session(session, principal.session_id)
+
+
+async def _sign_in(request: Request, runtime: Runtime, kind: SubjectKind, login: str, password: SecretStr) -> Response:
+    result = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
+        runtime.db, kind, login, password.get_secret_value(), user_agent_of(request)
+    )
+    waits = isinstance(result, SecondStep)
+    answer = SecondStepOut.of(result) if isinstance(result, SecondStep) else TokensOut.of(result)
+    return Response(
+        answer.model_dump_json(),
+        status_code=202 if waits else 201,
+        media_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_validator
 
 from domains.customers.schemas.common import Body
-from domains.customers.service import PASSWORD_MAX_LENGTH, Tokens
+from domains.customers.schemas.factors import Code
+from domains.customers.service import PASSWORD_MAX_LENGTH, FactorMethod, SecondStep, Tokens
 
 Login = Annotated[str, StringConstraints(max_length=320, pattern=r"^[^\x00]*$")]
 
@@ -31,6 +32,26 @@ class SignInIn(Body):
 
 class RefreshIn(Body):
     refresh_token: Annotated[SecretStr, Field(max_length=200)]
+
+
+class SecondFactorIn(Body):
+    """`code`: six digits of the authenticator app, or a recovery code."""
+
+    challenge: Annotated[str, StringConstraints(max_length=2000)]
+    code: Code
+
+
+class SecondStepOut(BaseModel):
+    """The password was right. `challenge` goes to /v1/sessions:verify with a proof by one of `methods`, best first."""
+
+    next: Literal["second_factor"] = "second_factor"
+    challenge: str
+    expires_in: int
+    methods: list[FactorMethod]
+
+    @classmethod
+    def of(cls, step: SecondStep) -> Self:
+        return cls(challenge=step.challenge, expires_in=step.expires_in_s, methods=list(step.methods))
 
 
 class TokensOut(BaseModel):

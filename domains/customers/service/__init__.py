@@ -1,8 +1,12 @@
 """What the customers domain can do. Other domains enter here."""
 
 from domains.customers.errors import (
+    ChallengeInvalid,
     ContactTaken,
     CustomerNotFound,
+    FactorCodeWrong,
+    FactorExists,
+    FactorNotFound,
     OperatorExists,
     PasswordInvalid,
     PasswordWrong,
@@ -10,6 +14,8 @@ from domains.customers.errors import (
     PayoutMethodNotFound,
     ProducerNotFound,
     ProducerRevoked,
+    SecondFactorInvalid,
+    SessionNotFound,
 )
 from domains.customers.models import (
     CustomerStatus,
@@ -31,8 +37,19 @@ from domains.customers.service.accounts import (
 )
 from domains.customers.service.answers import answer_verification
 from domains.customers.service.authentication import Authentication
+from domains.customers.service.challenges import Challenge
 from domains.customers.service.codes import forget_verifications, is_right_code
 from domains.customers.service.contacts import Contact, login_of
+from domains.customers.service.enrolment import (
+    drop_totp,
+    enrol_operator,
+    finish_totp,
+    get_factors,
+    renew_recovery_codes,
+    reset_operator_factors,
+    start_totp,
+)
+from domains.customers.service.factors import Factors, remove_factors
 from domains.customers.service.messages import (
     ShownMessage,
     end_message,
@@ -65,25 +82,35 @@ from domains.customers.service.producers import (
 )
 from domains.customers.service.refs import (
     CustomerRef,
+    FactorMethod,
     OperatorRef,
     PayoutMethodRef,
     ProducerRef,
     Profile,
+    SecondStep,
     Tokens,
 )
 from domains.customers.service.sessions import SessionIssuer, end_session, end_sessions_of, forget_sessions
 from domains.customers.service.sign_ups import finish_sign_up, sign_up
 from domains.customers.service.subjects import confirm_password
+from domains.customers.service.totp import TOTPSecret, totp_code
 
 __all__ = [
     "PASSWORD_MAX_LENGTH",
     "PASSWORD_MIN_LENGTH",
     "Authentication",
+    "Challenge",
+    "ChallengeInvalid",
     "Contact",
     "ContactTaken",
     "CustomerNotFound",
     "CustomerRef",
     "CustomerStatus",
+    "FactorCodeWrong",
+    "FactorExists",
+    "FactorMethod",
+    "FactorNotFound",
+    "Factors",
     "MessageState",
     "OperatorExists",
     "OperatorRef",
@@ -99,9 +126,13 @@ __all__ = [
     "ProducerRevoked",
     "Profile",
     "ProfileChanges",
+    "SecondFactorInvalid",
+    "SecondStep",
     "SessionIssuer",
+    "SessionNotFound",
     "ShownMessage",
     "SubjectKind",
+    "TOTPSecret",
     "Tokens",
     "VerificationPurpose",
     "WalletProvider",
@@ -113,15 +144,19 @@ __all__ = [
     "create_customer",
     "create_operator",
     "create_producer",
+    "drop_totp",
     "end_message",
     "end_session",
     "end_sessions_of",
+    "enrol_operator",
     "find_operator",
     "finish_sign_up",
+    "finish_totp",
     "forget_messages",
     "forget_sessions",
     "forget_verifications",
     "get_customer",
+    "get_factors",
     "get_payout_method",
     "get_producer",
     "get_profile",
@@ -134,10 +169,15 @@ __all__ = [
     "login_of",
     "operators_who_may",
     "payout_account",
+    "remove_factors",
     "remove_payout_method",
+    "renew_recovery_codes",
+    "reset_operator_factors",
     "reset_operator_password",
     "revoke_producer",
     "rotate_producer",
     "sign_up",
+    "start_totp",
+    "totp_code",
     "update_profile",
 ]

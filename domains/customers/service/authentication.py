@@ -19,6 +19,9 @@ from wapsi.db import Database
 from wapsi.errors import Unavailable
 from wapsi.security.permissions import (
     CUSTOMER_PERMISSIONS,
+    MULTI_FACTOR,
+    NEED_SECOND_FACTOR,
+    PASSWORD_ONLY,
     PRODUCER_PERMISSIONS,
     ROLE_PERMISSIONS,
     OperatorRole,
@@ -130,7 +133,18 @@ class Authentication:
 
 def _principal_of(claims: Mapping[str, Any]) -> Principal:
     kind = SubjectKind(claims["kind"])
-    permissions: frozenset[Permission] = CUSTOMER_PERMISSIONS
+    has_second_factor = MULTI_FACTOR in list(claims.get("amr", PASSWORD_ONLY))
+    permissions, withheld = CUSTOMER_PERMISSIONS, frozenset[Permission]()
     if kind is SubjectKind.OPERATOR:
-        permissions = ROLE_PERMISSIONS[OperatorRole(claims["role"])]
-    return Principal(PrincipalKind(kind), UUID(claims["sub"]), permissions, session_id=UUID(claims["sid"]))
+        role = OperatorRole(claims["role"])
+        permissions = ROLE_PERMISSIONS[role]
+        if role in NEED_SECOND_FACTOR and not has_second_factor:
+            permissions, withheld = frozenset({Permission.BACK_OFFICE}), permissions - {Permission.BACK_OFFICE}
+    return Principal(
+        PrincipalKind(kind),
+        UUID(claims["sub"]),
+        permissions,
+        session_id=UUID(claims["sid"]),
+        withheld=withheld,
+        has_second_factor=has_second_factor,
+    )

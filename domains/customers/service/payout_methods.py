@@ -99,6 +99,10 @@ async def _add(
     count = await session.scalar(_active(customer_id).with_only_columns(func.count()))
     if (count or 0) >= MAX_PAYOUT_METHODS:
         raise PayoutMethodLimit(f"A customer may have at most {MAX_PAYOUT_METHODS} payout methods. Remove one first.")
+    fingerprints = keys.macs("payout-account", f"{kind} {provider} {account}".encode())
+    known = _active(customer_id).where(PayoutMethodRow.account_fingerprint.in_(fingerprints))
+    if await session.scalar(known) is not None:
+        raise PayoutMethodExists("You have added this account already.")
     row = await session.scalar(
         insert(PayoutMethodRow)
         .values(
@@ -108,14 +112,12 @@ async def _add(
             provider=provider,
             label=label,
             account_encrypted=keys.encrypt(account),
-            account_fingerprint=keys.mac("payout-account", f"{kind} {provider} {account}".encode()),
+            account_fingerprint=fingerprints[0],
             masked=mask(account),
         )
-        .on_conflict_do_nothing()
         .returning(PayoutMethodRow)
     )
-    if row is None:
-        raise PayoutMethodExists("You have added this account already.")
+    assert row is not None
     return _ref(row)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -69,6 +70,23 @@ class Tokens:
     refresh_token: str
     expires_in_s: int
     refresh_expires_in_s: int
+
+
+class FactorMethod(StrEnum):
+    """By what a sign-in goes on after the password."""
+
+    TOTP = "totp"
+    RECOVERY_CODE = "recovery_code"
+    PASSKEY = "passkey"
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStep:
+    """The password was right, and one of the methods is still to be shown. Lifetime in seconds."""
+
+    challenge: str
+    expires_in_s: int
+    methods: tuple[FactorMethod, ...]
 
 
 @dataclass(frozen=True, slots=True)

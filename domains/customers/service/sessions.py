@@ -1,25 +1,39 @@
-"""Sessions: signing in, rotating refresh tokens, signing out.
+"""Sessions: signing in, in one step or two, rotating refresh tokens, signing out.
 
 One sign-in is one family of refresh tokens, each used once. A token that comes a second time was stolen, or its
 thief was faster: nobody knows which, so the whole family ends.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, select, text, update
 
+from domains.customers.errors import ChallengeInvalid, SecondFactorInvalid
 from domains.customers.models import SessionRow, SubjectKind
 from domains.customers.service.authentication import ACCESS_TOKEN_TYPE, AUDIENCE
-from domains.customers.service.refs import Tokens
+from domains.customers.service.challenges import (
+    LIFETIME_S,
+    Challenge,
+    ChallengePurpose,
+    attempt,
+    forget_challenges,
+    make_challenge,
+    read_challenge,
+    spend,
+)
+from domains.customers.service.factors import Factors, factors_of, use_code
+from domains.customers.service.refs import SecondStep, Tokens
 from domains.customers.service.subjects import Account, find_account, get_account, hold_account
 from wapsi.clock import now
 from wapsi.config import Settings
 from wapsi.db import Database, WriteSession
 from wapsi.ids import new_id
 from wapsi.security.passwords import verify_password
+from wapsi.security.permissions import PASSWORD_AND_CODE, PASSWORD_ONLY
 from wapsi.security.principal import CredentialsInvalid
 from wapsi.security.signing import Keys
 
@@ -36,8 +50,12 @@ class SessionIssuer:
     keys: Keys
     settings: Settings
 
-    async def sign_in(self, db: Database, kind: SubjectKind, login: str, password: str, user_agent: str) -> Tokens:
+    async def sign_in(
+        self, db: Database, kind: SubjectKind, login: str, password: str, user_agent: str
+    ) -> Tokens | SecondStep:
         """Raises CredentialsInvalid: one answer, after the same time, for whatever is wrong.
+
+        Whoever has a second factor gets no tokens yet, but a challenge for `verify`.
 
         Opens two units of work, before and after the slow check of the password: a burst of sign-ins must not hold
         all of the process's connections while it waits for a processor.
@@ -51,14 +69,62 @@ class SessionIssuer:
             current = await hold_account(session, kind, account.id)
             if current is None or not current.active or current.password_hash != account.password_hash:
                 raise CredentialsInvalid
-            return await self._issue(session, kind, current, new_id(), user_agent)
+            factors = await factors_of(session, kind, current.id)
+            if factors.any:
+                return await self._second_step(session, current, factors)
+            return await self.issue(session, current, PASSWORD_ONLY, user_agent)
+
+    def second_step(self, challenge: str) -> Challenge:
+        """What `sign_in` gave. Raises ChallengeInvalid."""
+        return read_challenge(self.keys, self.settings, ChallengePurpose.SECOND_FACTOR, challenge)
+
+    async def verify(self, db: Database, challenge: Challenge, code: str, user_agent: str) -> Tokens:
+        """The second step, by a code of an authenticator app or a recovery code.
+
+        Raises ChallengeInvalid and SecondFactorInvalid.
+        """
+        async with db.write() as session:
+            account = await self._answered(session, challenge)
+            tokens = None
+            if await use_code(session, self.keys, account.kind, account.id, code):
+                await spend(session, challenge)
+                tokens = await self.issue(session, account, PASSWORD_AND_CODE, user_agent)
+        # Outside, since the attempt counts.
+        if tokens is None:
+            raise SecondFactorInvalid
+        return tokens
+
+    async def _answered(self, session: WriteSession, challenge: Challenge) -> Account:
+        """Counts an answer to the second step's challenge. Raises ChallengeInvalid."""
+        assert challenge.kind is not None
+        assert challenge.subject_id is not None
+        await attempt(session, challenge)
+        account = await hold_account(session, challenge.kind, challenge.subject_id)
+        if account is None or not account.active or self._mark(account) != challenge.password_mark:
+            raise ChallengeInvalid
+        return account
+
+    async def _second_step(self, session: WriteSession, account: Account, factors: Factors) -> SecondStep:
+        token, _nonce = make_challenge(
+            self.keys,
+            self.settings,
+            ChallengePurpose.SECOND_FACTOR,
+            (account.kind, account.id),
+            self._mark(account),
+        )
+        return SecondStep(token, LIFETIME_S, factors.methods)
+
+    def _mark(self, account: Account) -> str:
+        """A challenge dies with the password that it was given for."""
+        return self.keys.mac("password-mark", account.password_hash.encode())[:16].hex()
 
     async def refresh(self, session: WriteSession, refresh_token: str, user_agent: str) -> Tokens | None:
         """New tokens for one that was not used yet, else None.
 
         It does not raise: where it refuses, it may have ended the family, and that must be committed.
         """
-        by_hash = select(SessionRow).where(SessionRow.refresh_hash == self._hash(refresh_token))
+        hashes = self.keys.macs("refresh-token", refresh_token.encode())
+        by_hash = select(SessionRow).where(SessionRow.refresh_hash.in_(hashes))
         family_id = await session.scalar(by_hash.with_only_columns(SessionRow.family_id))
         if family_id is None:
             return None
@@ -73,23 +139,34 @@ class SessionIssuer:
             await _revoke_family(session, family_id, moment)
             return None
         row.used_at = moment
-        return await self._issue(session, kind, account, family_id, user_agent)
+        return await self.issue(session, account, row.amr.split(), user_agent, family_id)
 
-    async def _issue(
-        self, session: WriteSession, kind: SubjectKind, account: Account, family_id: UUID, user_agent: str
+    async def issue(
+        self,
+        session: WriteSession,
+        account: Account,
+        amr: Sequence[str],
+        user_agent: str,
+        family_id: UUID | None = None,
     ) -> Tokens:
+        """For an account that has proven all that it must: a new session, or the next tokens of one.
+
+        `amr`: how the session began.
+        """
+        family_id = family_id or new_id()
         moment = now()
         refresh_token = secrets.token_urlsafe(32)
         settings = self.settings
         session.add(
             SessionRow(
                 id=new_id(),
-                subject_kind=kind,
+                subject_kind=account.kind,
                 subject_id=account.id,
                 family_id=family_id,
-                refresh_hash=self._hash(refresh_token),
+                refresh_hash=self.keys.mac("refresh-token", refresh_token.encode()),
                 expires_at=moment + timedelta(seconds=settings.refresh_token_ttl_s),
                 user_agent=user_agent[:USER_AGENT_MAX_LENGTH],
+                amr=" ".join(amr),
             )
         )
         await session.flush()
@@ -98,7 +175,8 @@ class SessionIssuer:
             "aud": AUDIENCE,
             "sub": str(account.id),
             "sid": str(family_id),
-            "kind": str(kind),
+            "kind": str(account.kind),
+            "amr": list(amr),
             "iat": int(moment.timestamp()),
             "exp": int(moment.timestamp()) + settings.access_token_ttl_s,
         }
@@ -107,14 +185,17 @@ class SessionIssuer:
         access_token = self.keys.sign(ACCESS_TOKEN_TYPE, claims)
         return Tokens(access_token, refresh_token, settings.access_token_ttl_s, settings.refresh_token_ttl_s)
 
-    def _hash(self, refresh_token: str) -> bytes:
-        return self.keys.mac("refresh-token", refresh_token.encode())
-
 
 async def end_session(session: WriteSession, family_id: UUID) -> None:
     """Signs out: no refresh token of the family is good any more. Nothing happens where it has ended already."""
     await _lock_family(session, family_id)
     await _revoke_family(session, family_id, now())
+
+
+async def strengthen_session(session: WriteSession, family_id: UUID, amr: Sequence[str]) -> None:
+    """It has proven more than at its beginning; its next tokens say so."""
+    await _lock_family(session, family_id)
+    await session.execute(update(SessionRow).where(SessionRow.family_id == family_id).values(amr=" ".join(amr)))
 
 
 async def end_sessions_of(
@@ -145,7 +226,11 @@ async def end_sessions_of(
 
 
 async def forget_sessions(session: WriteSession) -> int:
-    """Deletes tokens that expired a while ago, at most FORGET_AT_ONCE; returns how many."""
+    """Deletes tokens that expired a while ago, at most FORGET_AT_ONCE; returns how many.
+
+    And challenges that are too old to be answered.
+    """
+    await forget_challenges(session)
     old = select(SessionRow.id).where(SessionRow.expires_at < now() - KEEP_EXPIRED).limit(FORGET_AT_ONCE)
     gone = await session.scalars(delete(SessionRow).where(SessionRow.id.in_(old)).returning(SessionRow.id))
     return len(gone.all())

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from domains.customers import service as customers
 from domains.merchants import service as merchants
+from wapsi.cli.demo import read_demo
 from wapsi.cli.work import in_transaction
 from wapsi.config import Settings
 from wapsi.db import WriteSession
@@ -70,6 +71,28 @@ def reset_password(email: str, password: NewPassword) -> None:
 
     in_transaction(work)
     console.print(f"[green]{email} has a new password.[/green]")
+
+
+@operator_app.command("reset-factor")
+def reset_factor(email: str) -> None:
+    """Remove an operator's second factors and passkeys, for who has lost them, and sign them out everywhere."""
+
+    async def work(session: WriteSession, settings: Settings) -> None:
+        operator = await customers.find_operator(session, email)
+        await customers.reset_operator_factors(session, operator.id, principal=None)
+
+    in_transaction(work)
+    console.print(f"[green]{email} signs in with the password alone, and can add a second factor.[/green]")
+
+
+@operator_app.command("code")
+def show_code() -> None:
+    """Print the current code of the sample operator of the `wapsi up` that runs here. Each code counts once."""
+    secret = read_demo().get("operator_totp_secret")
+    if not secret:
+        console.print("[red]There is no sample operator here: `wapsi up` makes one.[/red]")
+        raise typer.Exit(1)
+    print(customers.totp_code(secret))
 
 
 def _change(email: str, *, role: OperatorRole | None = None, status: customers.OperatorStatus | None = None) -> None:

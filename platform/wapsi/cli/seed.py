@@ -46,6 +46,7 @@ class Demo:
     network: str
     postback_secret: str
     networks: dict[str, str]
+    operator_totp_secret: str = ""
     offers: int = 0
     shops: int = 0
 
@@ -59,6 +60,8 @@ async def seed(settings: Settings, folder: Path) -> Demo:
         as_of = now() if known is None else datetime.fromisoformat(known.as_of)
         shops = await asyncio.to_thread(generate, folder, DEFAULT_SEED, as_of)
         demo = known or await _people_and_merchants(db, Keys(settings), shops, as_of)
+        if not demo.operator_totp_secret:
+            demo.operator_totp_secret = await _enrol_operator(db, Keys(settings))
         demo.http_url = settings.public_url
         demo.grpc_target = f"127.0.0.1:{settings.grpc_port}"
         write_demo(asdict(demo))
@@ -70,6 +73,16 @@ async def seed(settings: Settings, folder: Path) -> Demo:
         return demo
     finally:
         await db.dispose()
+
+
+async def _enrol_operator(db: Database, keys: Keys) -> str:
+    """Of a state folder from before admins needed a second factor."""
+    try:
+        async with db.write() as session:
+            operator = await customers.find_operator(session, OPERATOR)
+            return await customers.enrol_operator(session, keys, operator.id)
+    except customers.FactorExists:
+        return ""  # somebody tried it out, and has the app
 
 
 def _known_demo() -> Demo | None:
@@ -84,7 +97,8 @@ async def _people_and_merchants(db: Database, keys: Keys, shops: list[SampleShop
         for slug in sorted({shop.network for shop in shops}):
             demo.networks[slug] = await _network(session, keys, slug)
         ids = [await _merchant(session, shop) for shop in shops]
-        await customers.create_operator(session, OPERATOR, demo.operator_password, OperatorRole.ADMIN)
+        operator = await customers.create_operator(session, OPERATOR, demo.operator_password, OperatorRole.ADMIN)
+        demo.operator_totp_secret = await customers.enrol_operator(session, keys, operator.id)
         password_hash = await hash_password(demo.customer_password)
         await customers.create_customer(session, email=CUSTOMER, password_hash=password_hash, display_name="Ayesha")
         network = await merchants.get_network(session, demo.network)

@@ -18,6 +18,7 @@ def print_welcome(demo: Demo, *, seconds: float) -> None:
     table.add_row("gRPC", f"{demo.grpc_target} (with reflection)")
     table.add_row("shopper", f"{demo.customer_email}   password {demo.customer_password}")
     table.add_row("operator", f"{demo.operator_email}   password {demo.operator_password}   (/v1/admin/sessions)")
+    table.add_row("", "its second factor: the code that `wapsi operator code` prints")
     table.add_row("credentials", f"{demo_file()} (for scripts)")
     table.add_row("offers", f"{demo.offers:,} of {demo.shops} shops, searchable")
     console.print(Panel(table, title=f"Wapsi is ready ({seconds:.1f} s)", border_style="green", title_align="left"))

@@ -55,11 +55,11 @@ class IdempotentAnswer(Base):
 class Idempotency:
     """One request's key. `answer` runs the work once and answers every repetition alike."""
 
-    def __init__(self, session: WriteSession, scope: str, key: str, fingerprint: bytes) -> None:
+    def __init__(self, session: WriteSession, scope: str, key: str, fingerprints: list[bytes]) -> None:
         self._session = session
         self._scope = scope
         self._key = key
-        self._fingerprint = fingerprint
+        self._fingerprints = fingerprints
 
     async def answer(
         self,
@@ -79,7 +79,7 @@ class Idempotency:
             select(IdempotentAnswer).where(IdempotentAnswer.scope == self._scope, IdempotentAnswer.key == self._key)
         )
         if stored is not None:
-            if stored.fingerprint != self._fingerprint:
+            if stored.fingerprint not in self._fingerprints:
                 raise key_reused()
             return response_of(stored.body, stored.status, stored.location, replayed=True)
         result = await work()
@@ -89,7 +89,7 @@ class Idempotency:
             insert(IdempotentAnswer).values(
                 scope=self._scope,
                 key=self._key,
-                fingerprint=self._fingerprint,
+                fingerprint=self._fingerprints[0],
                 status=status,
                 body=body,
                 location=where,
@@ -126,7 +126,7 @@ async def _idempotency(
     ] = None,
 ) -> Idempotency:
     key = checked_key(idempotency_key)
-    return Idempotency(session, await caller_of(request), key, await fingerprint_of(request))
+    return Idempotency(session, await caller_of(request), key, await fingerprints_of(request))
 
 
 def checked_key(key: str | None) -> str:
@@ -144,10 +144,10 @@ def in_flight() -> IdempotencyInFlight:
     return IdempotencyInFlight("A request with this Idempotency-Key is still running. Try again shortly.")
 
 
-async def fingerprint_of(request: Request) -> bytes:
-    """A keyed hash: the body may hold a password."""
+async def fingerprints_of(request: Request) -> list[bytes]:
+    """A keyed hash, since the body may hold a password; then those by which earlier secrets would have kept it."""
     head = f"{request.method} {request.url.path}\n".encode()
-    return get_runtime(request).keys.mac("idempotency", head + await request.body())
+    return get_runtime(request).keys.macs("idempotency", head + await request.body())
 
 
 async def caller_of(request: Request) -> str:

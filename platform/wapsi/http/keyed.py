@@ -16,7 +16,7 @@ from wapsi.http.idempotency import (
     MAX_KEY_LENGTH,
     caller_of,
     checked_key,
-    fingerprint_of,
+    fingerprints_of,
     in_flight,
     key_reused,
 )
@@ -32,11 +32,12 @@ _KEEP = """INSERT INTO idempotent_answers (scope, key, fingerprint, status, body
 
 @dataclass(frozen=True, slots=True)
 class KeyedRequest:
-    """`scope` keeps one caller's keys apart from another's; `fingerprint` is that of the request."""
+    """`scope` keeps one caller's keys apart from another's; `fingerprints` are those of the request, the current one
+    first."""
 
     scope: str
     key: str
-    fingerprint: bytes
+    fingerprints: list[bytes]
 
     @property
     def lock_name(self) -> str:
@@ -62,7 +63,7 @@ async def claim(driver: asyncpg.Connection, requests: Sequence[KeyedRequest]) ->
     scopes, keys = [request.scope for request in requests], [request.key for request in requests]
     for number, fingerprint, status, body, location in await driver.fetch(_KEPT, scopes, keys):
         if results[number - 1] is None:
-            same = fingerprint == requests[number - 1].fingerprint
+            same = fingerprint in requests[number - 1].fingerprints
             results[number - 1] = KeptAnswer(status, body, location, replayed=True) if same else key_reused()
     seen: set[str] = set()
     for position, request in enumerate(requests):
@@ -80,7 +81,7 @@ async def keep(driver: asyncpg.Connection, answers: Sequence[tuple[KeyedRequest,
         _KEEP,
         [request.scope for request, _ in answers],
         [request.key for request, _ in answers],
-        [request.fingerprint for request, _ in answers],
+        [request.fingerprints[0] for request, _ in answers],
         [answer.status for _, answer in answers],
         [answer.body for _, answer in answers],
         [answer.location for _, answer in answers],
@@ -93,7 +94,7 @@ async def keyed_request(request: Request, key: str | None, scope: str) -> KeyedR
     if "\0" in key or len(key) > MAX_KEY_LENGTH:
         # The database would refuse it, and the whole group with it.
         raise TextInvalid(f"An Idempotency-Key has at most {MAX_KEY_LENGTH} characters, and no NUL among them.")
-    return KeyedRequest(scope, key, await fingerprint_of(request))
+    return KeyedRequest(scope, key, await fingerprints_of(request))
 
 
 async def _keyed(

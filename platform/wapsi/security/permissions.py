@@ -43,6 +43,13 @@ class OperatorRole(StrEnum):
 
 _P = Permission
 
+# RFC 8176's words for how somebody signed in (the claim `amr`).
+PASSWORD_ONLY = ("pwd",)
+PASSWORD_AND_CODE = ("pwd", "otp", "mfa")
+PASSWORD_AND_PASSKEY = ("pwd", "pop", "mfa")
+PASSKEY = ("pop", "user", "mfa")
+MULTI_FACTOR = "mfa"
+
 CUSTOMER_PERMISSIONS = frozenset({_P.OWN_ACCOUNT})
 PRODUCER_PERMISSIONS = frozenset({_P.SYNCS_READ, _P.SYNCS_WRITE, _P.MERCHANTS_READ, _P.CONVERSIONS_REPORT})
 ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
@@ -86,3 +93,5 @@ ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
     ),
     OperatorRole.ADMIN: frozenset(set(Permission) - {_P.OWN_ACCOUNT}),
 }
+# Of a session that began with a password alone these have BACK_OFFICE, which is enough to add a second factor.
+NEED_SECOND_FACTOR = frozenset({OperatorRole.FINANCE, OperatorRole.ADMIN})

@@ -30,22 +30,38 @@ class CredentialsInvalid(Unauthenticated):
         super().__init__("The credentials are unknown, expired or revoked.")
 
 
+class SecondFactorNeeded(PermissionDenied):
+    """The role would permit it, but the session began with a password alone."""
+
+    reason = "SECOND_FACTOR_NEEDED"
+
+
 class PermissionMissing(PermissionDenied):
     reason = "PERMISSION_MISSING"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`merchant_ids` bounds a producer to its merchants; None is every merchant (operators)."""
+    """`merchant_ids` bounds a producer to its merchants; None is every merchant (operators).
+
+    `withheld`: what the role permits and this session does not, as it began without a second factor.
+    """
 
     kind: PrincipalKind
     id: UUID
     permissions: frozenset[Permission]
     session_id: UUID | None = None
     merchant_ids: frozenset[UUID] | None = field(default=None)
+    withheld: frozenset[Permission] = frozenset()
+    has_second_factor: bool = False
 
     def require(self, permission: Permission) -> None:
-        """Raises PermissionMissing, naming the permission."""
+        """Raises SecondFactorNeeded, or PermissionMissing, naming the permission."""
+        if permission in self.withheld:
+            raise SecondFactorNeeded(
+                "This needs a session with a second factor: add one under /v1/admin/me, then refresh or sign in again.",
+                permission=permission,
+            )
         if permission not in self.permissions:
             raise PermissionMissing(f"This needs the permission {permission}.", permission=permission)
 

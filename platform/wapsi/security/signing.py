@@ -5,15 +5,20 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import jwt
 import orjson
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import SecretStr
 
 from wapsi.config import Settings
+
+# Before the public half of an earlier key, to tell it from a seed: both are 32 bytes.
+PUBLIC_PREFIX = "public:"
 
 
 class SignatureInvalid(Exception):
@@ -25,20 +30,58 @@ def new_signing_key() -> str:
     return base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
 
 
+class _SigningKey:
+    """An Ed25519 key. Of an earlier one the public half is enough: `private` is None then."""
+
+    def __init__(self, public: Ed25519PublicKey, private: Ed25519PrivateKey | None) -> None:
+        self.public = public
+        self.private = private
+        raw = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.id = hashlib.sha256(raw).hexdigest()[:16]
+        self.x = _encoded(raw).decode()
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From a WAPSI_SIGNING_KEY, or from `public:` and the `x` of a published key. Raises ValueError."""
+        if text.startswith(PUBLIC_PREFIX):
+            raw = _decoded(text.removeprefix(PUBLIC_PREFIX).encode("ascii"))
+            return cls(Ed25519PublicKey.from_public_bytes(raw), None)
+        private = Ed25519PrivateKey.from_private_bytes(base64.b64decode(text, validate=True))
+        return cls(private.public_key(), private)
+
+    def signed(self, text: bytes, signature: bytes) -> bool:
+        if self.private is not None:
+            # One text has one signature, and making it anew takes a third of the time of verifying it.
+            return hmac.compare_digest(self.private.sign(text), signature)
+        try:
+            self.public.verify(signature, text)
+        except InvalidSignature:
+            return False
+        return True
+
+
 class Keys:
-    """Raises ValueError at start for a signing key that is not 32 bytes in base64."""
+    """What is new is signed, hashed and encrypted with the current keys; what earlier ones did is still understood.
+
+    Raises ValueError at start for a signing key that is not 32 bytes in base64.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        seed = base64.b64decode(settings.signing_key.get_secret_value(), validate=True)
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        public = self._private.public_key()
-        self._public = public
-        raw = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.key_id = hashlib.sha256(raw).hexdigest()[:16]
-        self._public_x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        self._current = _SigningKey.of(settings.signing_key.get_secret_value())
+        if self._current.private is None:
+            raise ValueError("WAPSI_SIGNING_KEY is only the public half of a key")
+        self._private = self._current.private
+        self.key_id = self._current.id
+        earlier = [_SigningKey.of(key) for key in _split(settings.signing_keys_previous)]
+        self._by_id = {key.id: key for key in (*reversed(earlier), self._current)}
         self._headers: dict[str, bytes] = {}
-        self._secret = settings.secret_key.get_secret_value().encode()
-        self._fernet = Fernet(base64.urlsafe_b64encode(self.mac("encryption", b"")))
+        self._secrets = [
+            secret.encode()
+            for secret in (settings.secret_key.get_secret_value(), *_split(settings.secret_keys_previous))
+        ]
+        self._fernet = MultiFernet(
+            [Fernet(base64.urlsafe_b64encode(_mac(secret, "encryption", b""))) for secret in self._secrets]
+        )
 
     def sign(self, typ: str, claims: Mapping[str, Any]) -> str:
         """A compact JWS whose header says its type, so that a receipt never passes as an access token."""
@@ -56,11 +99,12 @@ class Keys:
     def verify(self, typ: str, token: str, *, audience: str, issuer: str) -> dict[str, Any]:
         """The claims. Raises SignatureInvalid."""
         try:
-            if jwt.get_unverified_header(token).get("typ") != typ:
+            header = jwt.get_unverified_header(token)
+            if header.get("typ") != typ:
                 raise SignatureInvalid("another type of token")
             return jwt.decode(
                 token,
-                self._public,
+                self._key(header.get("kid")).public,
                 algorithms=["EdDSA"],
                 audience=audience,
                 issuer=issuer,
@@ -69,21 +113,27 @@ class Keys:
         except jwt.PyJWTError as error:
             raise SignatureInvalid(str(error)) from None
 
+    def _key(self, key_id: object) -> _SigningKey:
+        key = self._by_id.get(key_id) if isinstance(key_id, str) else None
+        if key is None:
+            raise SignatureInvalid("signed with a key that is not one of ours")
+        return key
+
     def read(self, typ: str, token: str, *, audience: str) -> dict[str, Any]:
         """The claims of a token that we signed, whatever address was the issuer's then. Raises SignatureInvalid.
 
-        For thousands a second: Ed25519 gives one signature a text, and making it anew takes a third of the time of
-        verifying it.
+        For thousands a second.
         """
         try:
             header, payload, signature = token.encode("ascii").split(b".")
-            if not hmac.compare_digest(self._private.sign(header + b"." + payload), _decoded(signature)):
+            head = orjson.loads(_decoded(header))
+            if not isinstance(head, dict) or head.get("typ") != typ or head.get("alg") != "EdDSA":
+                raise SignatureInvalid("another type of token")
+            if not self._key(head.get("kid")).signed(header + b"." + payload, _decoded(signature)):
                 raise SignatureInvalid("Signature verification failed")
-            head, claims = orjson.loads(_decoded(header)), orjson.loads(_decoded(payload))
+            claims = orjson.loads(_decoded(payload))
         except ValueError as error:
             raise SignatureInvalid("Signature verification failed") from error
-        if head.get("typ") != typ or head.get("alg") != "EdDSA":
-            raise SignatureInvalid("another type of token")
         if claims.get("aud") != audience or not {"iss", "sub", "iat", "exp"} <= claims.keys():
             raise SignatureInvalid("for another audience")
         if claims["exp"] <= time.time():
@@ -92,7 +142,11 @@ class Keys:
 
     def mac(self, purpose: str, data: bytes) -> bytes:
         """HMAC-SHA256, 32 bytes; a purpose separates uses, so that one's output means nothing to another."""
-        return hmac.digest(self._secret, purpose.encode() + b"\0" + data, "sha256")
+        return _mac(self._secrets[0], purpose, data)
+
+    def macs(self, purpose: str, data: bytes) -> list[bytes]:
+        """Of the current secret and of the earlier ones: what was stored may be any of them."""
+        return [_mac(secret, purpose, data) for secret in self._secrets]
 
     def encrypt(self, text: str) -> bytes:
         """For personal data that must be read again, such as an IBAN."""
@@ -106,16 +160,23 @@ class Keys:
             raise SignatureInvalid("written with another WAPSI_SECRET_KEY") from None
 
     def public_key_set(self) -> dict[str, Any]:
-        """JSON Web Key Set (RFC 7517, RFC 8037)."""
-        key = {
-            "kty": "OKP",
-            "crv": "Ed25519",
-            "alg": "EdDSA",
-            "use": "sig",
-            "kid": self.key_id,
-            "x": self._public_x,
+        """JSON Web Key Set (RFC 7517, RFC 8037); the current key first."""
+        return {
+            "keys": [
+                {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": key.id, "x": key.x}
+                for key in reversed(self._by_id.values())
+            ]
         }
-        return {"keys": [key]}
+
+
+def _split(setting: SecretStr) -> list[str]:
+    """Separated by commas; where a value has one in it, each stands on a line."""
+    text = setting.get_secret_value()
+    return [part.strip() for part in (text.splitlines() if "\n" in text else text.split(",")) if part.strip()]
+
+
+def _mac(secret: bytes, purpose: str, data: bytes) -> bytes:
+    return hmac.digest(secret, purpose.encode() + b"\0" + data, "sha256")
 
 
 def _encoded(data: bytes) -> bytes:

@@ -182,3 +182,82 @@ def test_new_signing_keys_are_good_and_differ(plain_settings: Settings) -> None:
     assert len(made) == 3
     for key in made:
         Keys(plain_settings.model_copy(update={"signing_key": SecretStr(key)}))
+
+
+# Rotation
+
+
+def rotated(before: Settings, **changes: str) -> Keys:
+    """The keys of a process that was started with new ones and knows those of `before`."""
+    values = {
+        "signing_key": new_signing_key(),
+        "signing_keys_previous": before.signing_key.get_secret_value(),
+        "secret_key": "the next secret, of 32 characters or more",
+        "secret_keys_previous": before.secret_key.get_secret_value() + "\n",
+    } | changes
+    return Keys(before.model_copy(update={name: SecretStr(value) for name, value in values.items()}))
+
+
+def test_what_an_earlier_key_signed_is_still_good(keys: Keys, plain_settings: Settings) -> None:
+    after = rotated(plain_settings)
+    for token in (keys.sign("receipt+jwt", CLAIMS), keys.sign_json("receipt+jwt", json.dumps(CLAIMS).encode())):
+        assert verify(after, token, "receipt+jwt") == CLAIMS
+        assert after.read("receipt+jwt", token, audience="wapsi") == CLAIMS
+
+
+def test_the_public_half_of_an_earlier_key_is_enough(keys: Keys, plain_settings: Settings) -> None:
+    [published] = keys.public_key_set()["keys"]
+    after = rotated(plain_settings, signing_keys_previous=f"public:{published['x']}")
+    token = keys.sign("receipt+jwt", CLAIMS)
+    assert verify(after, token, "receipt+jwt") == CLAIMS
+    assert after.read("receipt+jwt", token, audience="wapsi") == CLAIMS
+    changed = token[:-6] + ("AAAAAA" if token[-6:] != "AAAAAA" else "BBBBBB")
+    with pytest.raises(SignatureInvalid):
+        after.read("receipt+jwt", changed, audience="wapsi")
+
+
+def test_new_tokens_are_signed_with_the_new_key_alone(keys: Keys, plain_settings: Settings) -> None:
+    after = rotated(plain_settings)
+    token = after.sign("at+jwt", CLAIMS)
+    assert read_part(token.split(".")[0])["kid"] == after.key_id != keys.key_id
+    assert refused(keys, token), "the old process does not know it: restart all before anyone signs with it"
+
+
+def test_an_earlier_key_does_not_sign_in_the_name_of_another(keys: Keys, plain_settings: Settings) -> None:
+    """The key is chosen by the token's own word, so the signature must be of that very key."""
+    after = rotated(plain_settings)
+    header, claims, signature = keys.sign("at+jwt", CLAIMS).split(".")
+    for key_id in (after.key_id, "0" * 16, None, 7, ["x"]):
+        forged = f"{part(read_part(header) | {'kid': key_id})}.{claims}.{signature}"
+        assert refused(after, forged)
+        with pytest.raises(SignatureInvalid):
+            after.read("at+jwt", forged, audience="wapsi")
+
+
+def test_the_key_set_publishes_all_of_them_the_current_one_first(keys: Keys, plain_settings: Settings) -> None:
+    older = new_signing_key()
+    previous = f"{plain_settings.signing_key.get_secret_value()}, {older}"
+    after = rotated(plain_settings, signing_keys_previous=previous)
+    oldest = Keys(plain_settings.model_copy(update={"signing_key": SecretStr(older)}))
+    assert [key["kid"] for key in after.public_key_set()["keys"]] == [after.key_id, keys.key_id, oldest.key_id]
+    assert all(key.keys() == {"kty", "crv", "alg", "use", "kid", "x"} for key in after.public_key_set()["keys"])
+
+
+def test_what_an_earlier_secret_made_is_still_known(keys: Keys, plain_settings: Settings) -> None:
+    after = rotated(plain_settings)
+    assert after.macs("refresh-token", b"x") == [after.mac("refresh-token", b"x"), keys.mac("refresh-token", b"x")]
+    assert after.decrypt(keys.encrypt("PK36SCBL0000001123456702")) == "PK36SCBL0000001123456702"
+    with pytest.raises(SignatureInvalid):
+        keys.decrypt(after.encrypt("written with the new one"))
+
+
+@pytest.mark.parametrize("key", ["public:", "public:AAAA", "not base64!", base64.b64encode(b"short").decode()])
+def test_an_earlier_key_that_is_none_is_refused_at_start(plain_settings: Settings, key: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # whatever it says, the process does not start
+        rotated(plain_settings, signing_keys_previous=key)
+
+
+def test_the_public_half_alone_cannot_sign(keys: Keys, plain_settings: Settings) -> None:
+    [published] = keys.public_key_set()["keys"]
+    with pytest.raises(ValueError, match="only the public half"):
+        rotated(plain_settings, signing_key=f"public:{published['x']}")

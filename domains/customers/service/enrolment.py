@@ -1,0 +1,157 @@
+"""Adding and removing second factors, by whoever is signed in and has just shown the password.
+
+The first factor brings ten recovery codes and ends all other sessions: they had shown less.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domains.customers.errors import CustomerNotFound, FactorCodeWrong, FactorNotFound
+from domains.customers.models import SubjectKind
+from domains.customers.service.factors import Factors, factors_of, remove_factors, use_code
+from domains.customers.service.recovery_codes import new_recovery_codes, remove_recovery_codes
+from domains.customers.service.sessions import end_sessions_of, strengthen_session
+from domains.customers.service.subjects import Account, hold_account
+from domains.customers.service.totp import (
+    TOTPSecret,
+    allow_again,
+    begin_totp,
+    confirm_totp,
+    remove_totp,
+    totp_code,
+    totp_of,
+)
+from wapsi.db import ReadSession, WriteSession
+from wapsi.security import audit
+from wapsi.security.permissions import PASSWORD_AND_CODE
+from wapsi.security.principal import Principal, SecondFactorNeeded
+from wapsi.security.signing import Keys
+
+
+async def get_factors(session: ReadSession, principal: Principal) -> Factors:
+    return await factors_of(session, SubjectKind(principal.kind), principal.id)
+
+
+async def start_totp(session: WriteSession, keys: Keys, principal: Principal) -> TOTPSecret:
+    """Raises FactorExists and SecondFactorNeeded."""
+    account = await strong_account(session, principal)
+    return await begin_totp(session, keys, account)
+
+
+async def finish_totp(session: WriteSession, keys: Keys, principal: Principal, code: str) -> list[str]:
+    """Takes the app's first code; the recovery codes, if these are the first. Raises FactorCodeWrong."""
+    account = await strong_account(session, principal)
+    before = await get_factors(session, principal)
+    if not await confirm_totp(session, keys, account.kind, account.id, code):
+        raise FactorCodeWrong
+    return await added(session, keys, principal, before, "totp", PASSWORD_AND_CODE)
+
+
+async def drop_totp(session: WriteSession, keys: Keys, principal: Principal, code: str) -> bool:
+    """Whether the code was right, and the authenticator app is gone; its last code counts as used either way.
+
+    Raises FactorNotFound. Does not raise for a wrong code: what was used up must be committed.
+    """
+    kind = SubjectKind(principal.kind)
+    before = await get_factors(session, principal)
+    if await totp_of(session, kind, principal.id) is None:
+        raise FactorNotFound("There is no authenticator app to remove.")
+    if not await use_code(session, keys, kind, principal.id, code):
+        return False
+    await remove_totp(session, kind, principal.id)
+    await removed(session, principal, before, "totp")
+    return True
+
+
+async def renew_recovery_codes(session: WriteSession, keys: Keys, principal: Principal) -> list[str]:
+    """In place of the earlier ones. Raises FactorNotFound and SecondFactorNeeded."""
+    account = await strong_account(session, principal)
+    before = await get_factors(session, principal)
+    if not before.any:
+        raise FactorNotFound("Recovery codes come with a second factor. Add one first.")
+    codes = await new_recovery_codes(session, keys, account.kind, account.id)
+    await _note(session, principal, "recovery_codes_renewed", before)
+    return codes
+
+
+async def enrol_operator(session: WriteSession, keys: Keys, operator_id: UUID) -> str:
+    """For the sample operator of `wapsi up`: an app that counts at once; its secret."""
+    account = await hold_account(session, SubjectKind.OPERATOR, operator_id)
+    assert account is not None
+    secret = (await begin_totp(session, keys, account)).secret
+    if not await confirm_totp(session, keys, account.kind, account.id, totp_code(secret)):
+        raise FactorCodeWrong
+    # The code that confirmed it was nobody's: the first one that is typed counts.
+    await allow_again(session, account.kind, account.id)
+    return secret
+
+
+async def reset_operator_factors(session: WriteSession, operator_id: UUID, *, principal: Principal | None) -> None:
+    """For who has lost everything: the password alone signs in, and adds a factor anew. All sessions end."""
+    kind = SubjectKind.OPERATOR
+    before = await factors_of(session, kind, operator_id)
+    await remove_factors(session, kind, operator_id)
+    await end_sessions_of(session, kind, operator_id)
+    await audit.record(
+        session,
+        principal,
+        action="operator.factors_reset",
+        target=f"operator:{operator_id}",
+        before=_in_words(before),
+        after=_in_words(await factors_of(session, kind, operator_id)),
+    )
+
+
+async def strong_account(session: WriteSession, principal: Principal) -> Account:
+    """The caller's account, locked, if the session has shown a second factor or the account has none.
+
+    Otherwise whoever has only the password could add a factor of their own. Raises SecondFactorNeeded.
+    """
+    account = await hold_account(session, SubjectKind(principal.kind), principal.id)
+    if account is None:
+        raise CustomerNotFound("There is no such account any more.")
+    if not principal.has_second_factor and (await get_factors(session, principal)).any:
+        raise SecondFactorNeeded("Sign in with the second factor that this account has, then try again.")
+    return account
+
+
+async def added(
+    session: WriteSession, keys: Keys, principal: Principal, before: Factors, name: str, amr: Sequence[str]
+) -> list[str]:
+    """After a factor was added: the recovery codes, where there were none."""
+    kind = SubjectKind(principal.kind)
+    if principal.session_id is not None:
+        await strengthen_session(session, principal.session_id, amr)
+    if not before.any:
+        await end_sessions_of(session, kind, principal.id, keep=principal.session_id)
+    codes = [] if before.any else await new_recovery_codes(session, keys, kind, principal.id)
+    await _note(session, principal, f"{name}_added", before)
+    return codes
+
+
+async def removed(session: WriteSession, principal: Principal, before: Factors, name: str) -> None:
+    """After a factor was removed: recovery codes alone are of no use."""
+    if not (await get_factors(session, principal)).any:
+        await remove_recovery_codes(session, SubjectKind(principal.kind), principal.id)
+    await _note(session, principal, f"{name}_removed", before)
+
+
+async def _note(session: WriteSession, principal: Principal, what: str, before: Factors) -> None:
+    """Operators' changes are for others to see; customers' are their own matter."""
+    if SubjectKind(principal.kind) is SubjectKind.OPERATOR:
+        await audit.record(
+            session,
+            principal,
+            action=f"operator.{what}",
+            target=str(principal),
+            before=_in_words(before),
+            after=_in_words(await get_factors(session, principal)),
+        )
+
+
+def _in_words(factors: Factors) -> dict[str, object]:
+    return {
+        "totp": factors.totp,
+        "passkeys": factors.passkeys,
+        "recovery_codes_left": factors.recovery_codes_left,
+    }
