@@ -35,6 +35,12 @@ async def confirm_due(job: Job) -> None:
         await job.complete(session)
 
 
+@job("cashback.empty_accounts", every_s=86_400, time_limit_s=3600)
+async def empty_accounts(job: Job) -> None:
+    """Cashback that was confirmed, or taken back, after its customer had left. Run again it finds less to do."""
+    await service.empty_accounts(job.runtime.db)
+
+
 @job("cashback.ensure_partitions", every_s=86_400)
 async def ensure_partitions(job: Job) -> None:
     async with job.write() as session:

@@ -133,3 +133,15 @@ class CurrencyNotPaidOut(PreconditionFailed):
     """No minimum is set for the currency, so that nothing is paid out in it."""
 
     reason = "CURRENCY_NOT_PAID_OUT"
+
+
+class PayoutUnderWay(PreconditionFailed):
+    """An account cannot go while a payout of it may still come back."""
+
+    reason = "PAYOUT_UNDER_WAY"
+
+
+class BalanceNotEmpty(PreconditionFailed):
+    """An account that holds cashback goes only when that is given up."""
+
+    reason = "BALANCE_NOT_EMPTY"

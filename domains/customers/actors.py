@@ -60,3 +60,12 @@ async def forget_contacts(job: Job) -> None:
         await service.forget_verifications(session)
         await service.forget_messages(session)
         await job.complete(session)
+
+
+# Retried after any fault: it finds less to do each time.
+@job(service.ERASE_AGAIN)
+async def forget_the_rest(job: Job) -> None:
+    """What requests wrote that were under way when an account was deleted."""
+    async with job.write() as session:
+        await service.erase_again(session, job.runtime.personal_data, UUID(job.args["customer_id"]))
+        await job.complete(session)

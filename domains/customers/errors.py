@@ -140,3 +140,7 @@ class PayoutMethodExists(Conflict):
 
 class PayoutMethodLimit(PreconditionFailed):
     reason = "PAYOUT_METHOD_LIMIT"
+
+
+class FavouriteLimit(PreconditionFailed):
+    reason = "FAVOURITE_LIMIT"

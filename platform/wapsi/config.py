@@ -34,6 +34,7 @@ class Settings(BaseSettings):
 
     environment: Environment = Environment.DEVELOPMENT
     public_url: str = Field("http://127.0.0.1:8000", description="Where customers reach the API; in click links.")
+    sign_up_url: str | None = Field(None, description="The page where friends sign up; default: public_url/sign-up.")
 
     database_url: str = Field(description="postgresql+asyncpg://… as the application's role.")
     database_read_url: str | None = Field(None, description="A replica for reads; default: database_url.")
@@ -219,6 +220,10 @@ class Settings(BaseSettings):
         if self.http_docs is not None:
             return self.http_docs
         return self.environment is not Environment.PRODUCTION
+
+    @property
+    def sign_up_page(self) -> str:
+        return self.sign_up_url or f"{self.public_url.rstrip('/')}/sign-up"
 
     @property
     def migration_url(self) -> str:

@@ -6,6 +6,7 @@ from wapsi.config import Settings
 from wapsi.db import Database
 from wapsi.db.versions import Versions
 from wapsi.limits import RateLimits
+from wapsi.personal_data import PersonalData
 from wapsi.security.principal import Authenticator
 from wapsi.security.signing import Keys
 
@@ -18,3 +19,4 @@ class Runtime:
     keys: Keys
     authenticator: Authenticator
     limits: RateLimits
+    personal_data: PersonalData

@@ -29,6 +29,7 @@ REPEATABLE = {
     "POST /v1/admin/me/recovery-codes": _NOT_YET,
     "POST /v1/postbacks/{network}": "the signed webhook-id is the key, for ever",
     "POST /v1/me/payouts/{payout_id}:cancel": _A_MOVE,
+    "POST /v1/me:delete": "who has left is not found the second time",
     "POST /v1/syncs/{id}:approve": _A_MOVE,
     "POST /v1/syncs/{id}:discard": _A_MOVE,
     "POST /v1/admin/merchants/{slug}:activate": _A_MOVE,

@@ -9,6 +9,7 @@ from domains.cashback.models.conversions import (
     MappingRow,
     RewardRow,
 )
+from domains.cashback.models.forfeitures import ForfeitureRow
 from domains.cashback.models.ledger import (
     AccountRow,
     BalanceRow,
@@ -30,6 +31,7 @@ __all__ = [
     "ConversionRow",
     "EntryRow",
     "EventRow",
+    "ForfeitureRow",
     "MappingRow",
     "PayoutApprovalRow",
     "PayoutRow",

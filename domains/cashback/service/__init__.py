@@ -31,6 +31,7 @@ from domains.cashback.service.events import (
     source_of,
 )
 from domains.cashback.service.explain import Explanation, explain_conversion, explain_reward
+from domains.cashback.service.forfeitures import empty_accounts
 from domains.cashback.service.intake import Intake, intake_of
 from domains.cashback.service.payout_approvals import hold_payout, release_payout
 from domains.cashback.service.payout_sending import park_unsent, send_payout, sweep_payouts
@@ -42,6 +43,7 @@ from domains.cashback.service.payouts import (
     list_payouts,
     request_payout,
 )
+from domains.cashback.service.personal_data import PERSONAL_DATA
 from domains.cashback.service.providers import DEFAULT_PROVIDER, PROVIDERS, PayoutProvider, provider_of
 from domains.cashback.service.reconciliation import Line, reconcile, reconcile_and_report
 from domains.cashback.service.reports import Report, check_reporter
@@ -81,6 +83,7 @@ from domains.cashback.states import (
 
 __all__ = [
     "DEFAULT_PROVIDER",
+    "PERSONAL_DATA",
     "PROVIDERS",
     "SEND_PAYOUT",
     "AccountView",
@@ -128,6 +131,7 @@ __all__ = [
     "click_desk_of",
     "create_click",
     "decide",
+    "empty_accounts",
     "ensure_partitions",
     "explain_conversion",
     "explain_reward",

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from domains.cashback.errors import ClaimExists, ClaimNotFound
+from domains.cashback.errors import ClaimExists, ClaimNotFound, CustomerNotActive
 from domains.cashback.models import ClaimRow
 from domains.cashback.service import history
 from domains.cashback.service.clicks import find_click
@@ -15,6 +15,7 @@ from domains.cashback.service.history import Cause
 from domains.cashback.service.links import unknown_click
 from domains.cashback.service.views import merchants_of
 from domains.cashback.states import CLAIM_STATES, ClaimReason, ClaimState, Entity
+from domains.customers import service as customers
 from domains.merchants import service as merchants
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
@@ -54,7 +55,10 @@ class ClaimView:
 
 
 async def submit_claim(session: WriteSession, customer_id: UUID, new: NewClaim) -> ClaimView:
-    """Raises ClickNotFound, for another customer's click too, and ClaimExists: one claim an order."""
+    """Raises CustomerNotActive, ClickNotFound (another's too), and ClaimExists: one claim an order."""
+    customer = await customers.get_customer(session, customer_id)
+    if customer.status != customers.CustomerStatus.ACTIVE:
+        raise CustomerNotActive("This account is not active.")
     click = await find_click(session, new.click_id)
     if click is None or click.customer_id != customer_id:
         raise unknown_click()
@@ -77,7 +81,8 @@ async def submit_claim(session: WriteSession, customer_id: UUID, new: NewClaim) 
     )
     if row is None:
         raise ClaimExists("You have a claim about this order already.", order_id=new.order_id)
-    cause = Cause(f"customer:{customer_id}", new.reason, words=new.note)
+    # Without the note, which is the customer's own and may have to go; what is written here stays for ever.
+    cause = Cause(f"customer:{customer_id}", new.reason)
     history.record(session, Entity.CLAIM, row.id, None, ClaimState.SUBMITTED, cause)
     await session.flush()
     return _view(row, await merchants.get_merchant_by_id(session, row.merchant_id))

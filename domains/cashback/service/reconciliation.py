@@ -29,7 +29,7 @@ class Line:
 
 
 # One statement, and so one moment. What is owed by networks is what they have reported and not yet settled; what is
-# owed to customers is what they have earned and not yet withdrawn.
+# owed to customers is what they have earned and not yet withdrawn or given up.
 _QUERY = text(r"""
 WITH booked (name, currency, minor) AS (
     SELECT CASE
@@ -61,6 +61,8 @@ WITH booked (name, currency, minor) AS (
         SELECT currency, amount_minor AS minor FROM rewards WHERE state = 'confirmed'
         UNION ALL
         SELECT currency, -amount_minor FROM payouts WHERE state NOT IN ('failed', 'cancelled')
+        UNION ALL
+        SELECT currency, CASE bucket WHEN 'owed' THEN amount_minor ELSE -amount_minor END FROM forfeitures
     ) AS moves GROUP BY 1, 2
     UNION ALL
     SELECT 'liabilities\:payouts\:in_flight', currency, sum(amount_minor)

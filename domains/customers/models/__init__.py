@@ -2,6 +2,7 @@
 
 from domains.customers.models.accounts import CustomerRow, CustomerStatus, OperatorRow, OperatorStatus, SubjectKind
 from domains.customers.models.factors import ChallengeRow, PasskeyRow, RecoveryCodeRow, TOTPRow
+from domains.customers.models.favourites import FavouriteKind, FavouriteRow
 from domains.customers.models.messages import MessageRow, MessageState
 from domains.customers.models.payout_methods import (
     PayoutMethodKind,
@@ -17,6 +18,8 @@ __all__ = [
     "ChallengeRow",
     "CustomerRow",
     "CustomerStatus",
+    "FavouriteKind",
+    "FavouriteRow",
     "MessageRow",
     "MessageState",
     "OperatorRow",

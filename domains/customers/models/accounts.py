@@ -31,8 +31,10 @@ class SubjectKind(StrEnum):
 
 
 class CustomerRow(Base):
-    """`email` is lower-case, `phone` in E.164; one of them at least. `referral_code` is what a customer gives to
-    friends."""
+    """`email` is lower-case, `phone` in E.164; one of them at least, but neither in a deleted account.
+
+    `referral_code` is what a customer gives to friends.
+    """
 
     __tablename__ = "customers"
     __table_args__ = (

@@ -1,6 +1,15 @@
 """REST routes of the customers domain."""
 
-from domains.customers.router import accounts, audit, factors, operators, payout_methods, producers, sessions
+from domains.customers.router import (
+    accounts,
+    audit,
+    factors,
+    operators,
+    payout_methods,
+    personal_data,
+    producers,
+    sessions,
+)
 from domains.customers.router.routers import admin_router, router
 
 __all__ = [
@@ -10,6 +19,7 @@ __all__ = [
     "factors",
     "operators",
     "payout_methods",
+    "personal_data",
     "producers",
     "router",
     "sessions",

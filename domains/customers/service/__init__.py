@@ -7,6 +7,7 @@ from domains.customers.errors import (
     FactorCodeWrong,
     FactorExists,
     FactorNotFound,
+    FavouriteLimit,
     OperatorExists,
     PasswordInvalid,
     PasswordWrong,
@@ -19,6 +20,7 @@ from domains.customers.errors import (
 )
 from domains.customers.models import (
     CustomerStatus,
+    FavouriteKind,
     MessageState,
     OperatorStatus,
     PayoutMethodKind,
@@ -40,6 +42,7 @@ from domains.customers.service.authentication import Authentication
 from domains.customers.service.challenges import Challenge
 from domains.customers.service.codes import forget_verifications, is_right_code
 from domains.customers.service.contacts import Contact, login_of
+from domains.customers.service.deletion import ERASE_AGAIN, delete_account, erase_again
 from domains.customers.service.enrolment import (
     drop_totp,
     enrol_operator,
@@ -50,6 +53,7 @@ from domains.customers.service.enrolment import (
     start_totp,
 )
 from domains.customers.service.factors import Factors, remove_factors
+from domains.customers.service.favourites import FavouriteRef, add_favourite, list_favourites, remove_favourite
 from domains.customers.service.messages import (
     ShownMessage,
     end_message,
@@ -73,6 +77,7 @@ from domains.customers.service.payout_methods import (
     payout_account,
     remove_payout_method,
 )
+from domains.customers.service.personal_data import PERSONAL_DATA, erased_customers
 from domains.customers.service.producers import (
     create_producer,
     get_producer,
@@ -80,6 +85,7 @@ from domains.customers.service.producers import (
     revoke_producer,
     rotate_producer,
 )
+from domains.customers.service.referrals import Referrals, referrals_of
 from domains.customers.service.refs import (
     CustomerRef,
     FactorMethod,
@@ -96,8 +102,10 @@ from domains.customers.service.subjects import confirm_password
 from domains.customers.service.totp import TOTPSecret, totp_code
 
 __all__ = [
+    "ERASE_AGAIN",
     "PASSWORD_MAX_LENGTH",
     "PASSWORD_MIN_LENGTH",
+    "PERSONAL_DATA",
     "Authentication",
     "Challenge",
     "ChallengeInvalid",
@@ -111,6 +119,9 @@ __all__ = [
     "FactorMethod",
     "FactorNotFound",
     "Factors",
+    "FavouriteKind",
+    "FavouriteLimit",
+    "FavouriteRef",
     "MessageState",
     "OperatorExists",
     "OperatorRef",
@@ -126,6 +137,7 @@ __all__ = [
     "ProducerRevoked",
     "Profile",
     "ProfileChanges",
+    "Referrals",
     "SecondFactorInvalid",
     "SecondStep",
     "SessionIssuer",
@@ -137,6 +149,7 @@ __all__ = [
     "VerificationPurpose",
     "WalletProvider",
     "add_bank_account",
+    "add_favourite",
     "add_mobile_wallet",
     "answer_verification",
     "change_operator",
@@ -144,11 +157,14 @@ __all__ = [
     "create_customer",
     "create_operator",
     "create_producer",
+    "delete_account",
     "drop_totp",
     "end_message",
     "end_session",
     "end_sessions_of",
     "enrol_operator",
+    "erase_again",
+    "erased_customers",
     "find_operator",
     "finish_sign_up",
     "finish_totp",
@@ -162,6 +178,7 @@ __all__ = [
     "get_profile",
     "get_unsent",
     "is_right_code",
+    "list_favourites",
     "list_messages",
     "list_operators",
     "list_payout_methods",
@@ -169,7 +186,9 @@ __all__ = [
     "login_of",
     "operators_who_may",
     "payout_account",
+    "referrals_of",
     "remove_factors",
+    "remove_favourite",
     "remove_payout_method",
     "renew_recovery_codes",
     "reset_operator_factors",

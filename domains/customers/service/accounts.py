@@ -80,7 +80,7 @@ async def get_customer(session: ReadSession, customer_id: UUID) -> CustomerRef:
 async def get_profile(session: ReadSession, customer_id: UUID) -> Profile:
     """Raises CustomerNotFound."""
     row = await session.get(CustomerRow, customer_id)
-    if row is None:
+    if row is None or row.status == CustomerStatus.DELETED:
         raise _not_found(customer_id)
     return _profile(row)
 
@@ -88,7 +88,7 @@ async def get_profile(session: ReadSession, customer_id: UUID) -> Profile:
 async def update_profile(session: WriteSession, customer_id: UUID, changes: ProfileChanges) -> Profile:
     """Raises CustomerNotFound."""
     row = await session.get_locked(CustomerRow, customer_id)
-    if row is None:
+    if row is None or row.status == CustomerStatus.DELETED:
         raise _not_found(customer_id)
     row.display_name = changes.get("display_name", row.display_name)
     row.locale = changes.get("locale", row.locale)

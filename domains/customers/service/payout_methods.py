@@ -13,6 +13,7 @@ from domains.customers.errors import (
 )
 from domains.customers.models import (
     CustomerRow,
+    CustomerStatus,
     PayoutMethodKind,
     PayoutMethodRow,
     PayoutMethodStatus,
@@ -94,7 +95,8 @@ async def _add(
     label: str,
 ) -> PayoutMethodRef:
     # The lock keeps two requests at once from passing the limit together.
-    if await session.get_locked(CustomerRow, customer_id) is None:
+    customer = await session.get_locked(CustomerRow, customer_id)
+    if customer is None or customer.status == CustomerStatus.DELETED:
         raise CustomerNotFound("There is no such customer.", customer_id=str(customer_id))
     count = await session.scalar(_active(customer_id).with_only_columns(func.count()))
     if (count or 0) >= MAX_PAYOUT_METHODS:

@@ -13,6 +13,8 @@ from wapsi.security.permissions import OperatorRole
 
 @dataclass(frozen=True, slots=True)
 class CustomerRef:
+    """`email` is None in an account that is deleted."""
+
     id: UUID
     email: str | None
     display_name: str

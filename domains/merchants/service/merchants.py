@@ -61,6 +61,12 @@ async def get_merchant_by_id(session: ReadSession, merchant_id: UUID) -> Merchan
     return await _one(session, _select().where(MerchantRow.id == merchant_id), str(merchant_id))
 
 
+async def merchants_by_id(session: ReadSession, ids: Collection[UUID]) -> dict[UUID, MerchantRef]:
+    """Whatever their status, in one statement; one that does not exist is absent."""
+    rows = await session.execute(_select().where(MerchantRow.id.in_(ids)))
+    return {row.MerchantRow.id: _ref(row.MerchantRow, row.network) for row in rows}
+
+
 async def active_merchants(session: ReadSession) -> dict[UUID, MerchantRef]:
     rows = await session.execute(_select().where(MerchantRow.status == MerchantStatus.ACTIVE))
     return {row.MerchantRow.id: _ref(row.MerchantRow, row.network) for row in rows}

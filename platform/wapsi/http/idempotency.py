@@ -7,10 +7,11 @@ exists without the other. While one request runs, its advisory lock makes a seco
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar
+from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel
-from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint, select, text
+from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 from starlette.responses import Response
@@ -19,7 +20,8 @@ from wapsi.db import Base, WriteSession
 from wapsi.db.base import CreatedAt
 from wapsi.errors import Category, Conflict, DomainError, Invalid
 from wapsi.http.deps import WriteDep, get_runtime
-from wapsi.security.principal import bearer_of
+from wapsi.personal_data import Holder
+from wapsi.security.principal import PrincipalKind, bearer_of
 
 MAX_KEY_LENGTH = 200
 
@@ -170,3 +172,12 @@ async def forget_answers(session: WriteSession, before: datetime) -> int:
         {"before": before},
     )
     return int(result.scalar_one())
+
+
+async def _erase(session: WriteSession, customer_id: UUID) -> None:
+    scope = f"{PrincipalKind.CUSTOMER}:{customer_id}"
+    await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.scope == scope))
+
+
+# Answers are what the other sections say once more, and gone after two days.
+PERSONAL_DATA = Holder("answers to repeated requests", _erase)

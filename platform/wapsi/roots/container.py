@@ -3,13 +3,17 @@
 import contextlib
 from collections.abc import AsyncIterator
 
+from domains.cashback import service as cashback
+from domains.customers import service as customers
 from domains.customers.service import Authentication
 from domains.merchants import service as merchants
 from domains.offers import service as offers
 from wapsi.config import Settings
 from wapsi.db import Database
 from wapsi.db.versions import Versions
+from wapsi.http import idempotency
 from wapsi.limits import LimitSettings, RateLimits, get_limit_settings
+from wapsi.personal_data import PersonalData
 from wapsi.runtime import Runtime
 from wapsi.security.signing import Keys
 from wapsi.telemetry.setup import Telemetry
@@ -26,7 +30,8 @@ def make_runtime(
     limits = RateLimits(
         limit_settings or get_limit_settings(), url=settings.queue_url, secret=keys.mac("rate-limits", b"")
     )
-    return Runtime(settings, db, versions, keys, Authentication(db, keys, settings), limits)
+    personal_data = PersonalData((cashback.PERSONAL_DATA, customers.PERSONAL_DATA, idempotency.PERSONAL_DATA))
+    return Runtime(settings, db, versions, keys, Authentication(db, keys, settings), limits, personal_data)
 
 
 @contextlib.asynccontextmanager

@@ -61,8 +61,8 @@ class World:
             await merchants.publish_rates(session, None, slug, merchants.NewSchedule(RATES))
             return await merchants.move_merchant(session, None, slug, merchants.MerchantStatus.ACTIVE)
 
-    async def customer(self) -> UUID:
-        email = f"{uuid4().hex}@wapsi.example"
+    async def customer(self, email: str | None = None) -> UUID:
+        email = email or f"{uuid4().hex}@wapsi.example"
         async with self.db.write() as session:
             customer_id = await customers.create_customer(
                 session, email=email, password_hash="none", display_name="Asma"
