@@ -1,6 +1,7 @@
 """What the platform's tests share: a database of one's own, one that is away, and callers that need no domain."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,9 @@ class KnownCallers:
             return self.callers[bearer]
         except KeyError:
             raise CredentialsInvalid from None
+
+    def polling(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
 
 @pytest.fixture

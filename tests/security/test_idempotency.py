@@ -18,6 +18,8 @@ REPEATABLE = {
     "POST /v1/sessions": "whoever has the password may have two sessions",
     "POST /v1/admin/sessions": "whoever has the password may have two sessions",
     "POST /v1/sessions:refresh": "the refresh token is good for one time",
+    "POST /v1/me/sessions:revoke-others": _A_MOVE,
+    "POST /v1/admin/me/sessions:revoke-others": _A_MOVE,
     "POST /v1/sessions:verify": "the challenge is good for one sign-in",
     "POST /v1/me/factors/totp": _NOT_YET,
     "POST /v1/admin/me/factors/totp": _NOT_YET,

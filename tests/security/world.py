@@ -141,6 +141,7 @@ class World:
     async def thing(self, name: str) -> str:
         makers: dict[str, Callable[[], Awaitable[str]]] = {
             "unique": self._unique,
+            "session_id": self._session_id,
             "slug": self._slug,
             "new_slug": self._new_slug,
             "paused_slug": self._paused_slug,
@@ -169,6 +170,10 @@ class World:
             "soon": self._soon,
         }
         return await makers[name]()
+
+    async def _session_id(self) -> str:
+        """Nobody's; whose sessions can be ended is tested in test_own_sessions."""
+        return str(uuid4())
 
     async def _unique(self) -> str:
         return uuid4().hex

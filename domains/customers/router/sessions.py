@@ -72,7 +72,7 @@ async def refresh_session(request: Request, response: Response, runtime: Runtime
 
 @router.delete("/v1/sessions/current", status_code=204, responses=REFUSED)
 async def sign_out(session: WriteDep, principal: Customer) -> None:
-    """Ends the session: its refresh token is refused from now on, its access token when it expires."""
+    """Ends the session: its tokens are refused from now on, everywhere within a second."""
     if principal.session_id is not None:
         await service.end_session(session, principal.session_id)
 
@@ -87,7 +87,7 @@ async def sign_in_operator(request: Request, runtime: RuntimeDep, body: Operator
 
 @admin_router.delete("/sessions/current", status_code=204, responses=problem_responses(401, 403))
 async def sign_out_operator(session: WriteDep, principal: Operator) -> None:
-    """Ends the session: its refresh token is refused from now on, its access token when it expires."""
+    """Ends the session: its tokens are refused from now on, everywhere within a second."""
     if principal.session_id is not None:
         await service.end_session(session, principal.session_id)
 

@@ -1,12 +1,15 @@
 """Signing in. Passwords and tokens appear in no other representation."""
 
+from datetime import datetime
 from typing import Annotated, Literal, Self
+from uuid import UUID
 
 from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_validator
 
 from domains.customers.schemas.common import Body
 from domains.customers.schemas.factors import Code
-from domains.customers.service import PASSWORD_MAX_LENGTH, FactorMethod, SecondStep, Tokens
+from domains.customers.service import PASSWORD_MAX_LENGTH, FactorMethod, OwnSession, SecondStep, Tokens
+from wapsi.security.principal import Principal
 
 Login = Annotated[str, StringConstraints(max_length=320, pattern=r"^[^\x00]*$")]
 
@@ -52,6 +55,30 @@ class SecondStepOut(BaseModel):
     @classmethod
     def of(cls, step: SecondStep) -> Self:
         return cls(challenge=step.challenge, expires_in=step.expires_in_s, methods=list(step.methods))
+
+
+class SessionOut(BaseModel):
+    """`device` is what it said of itself at its last refresh, and `last_used_at` is when that was."""
+
+    id: UUID
+    device: str
+    created_at: datetime
+    last_used_at: datetime
+    current: bool
+
+    @classmethod
+    def of(cls, session: OwnSession, principal: Principal) -> Self:
+        return cls(
+            id=session.id,
+            device=session.device,
+            created_at=session.created_at,
+            last_used_at=session.used_at,
+            current=session.id == principal.session_id,
+        )
+
+
+class SessionsEndedOut(BaseModel):
+    ended: int
 
 
 class TokensOut(BaseModel):

@@ -69,6 +69,12 @@ from domains.customers.service.operators import (
     operators_who_may,
     reset_operator_password,
 )
+from domains.customers.service.own_sessions import (
+    OwnSession,
+    end_other_sessions,
+    end_own_session,
+    list_sessions,
+)
 from domains.customers.service.payout_methods import (
     add_bank_account,
     add_mobile_wallet,
@@ -126,6 +132,7 @@ __all__ = [
     "OperatorExists",
     "OperatorRef",
     "OperatorStatus",
+    "OwnSession",
     "PasswordInvalid",
     "PasswordWrong",
     "PayoutMethodExists",
@@ -160,6 +167,8 @@ __all__ = [
     "delete_account",
     "drop_totp",
     "end_message",
+    "end_other_sessions",
+    "end_own_session",
     "end_session",
     "end_sessions_of",
     "enrol_operator",
@@ -183,6 +192,7 @@ __all__ = [
     "list_operators",
     "list_payout_methods",
     "list_producers",
+    "list_sessions",
     "login_of",
     "operators_who_may",
     "payout_account",

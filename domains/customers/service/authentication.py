@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from domains.customers.models import ProducerMerchantRow, ProducerRow, SubjectKind
+from domains.customers.service.revocations import SESSION_ENDED, Revocations
 from wapsi.clock import now
 from wapsi.config import Settings
 from wapsi.db import Database
@@ -49,7 +51,7 @@ def hash_producer_secret(secret: str) -> bytes:
 class Authentication:
     """Access tokens of customers and operators, verified without asking the database, and producers' keys.
 
-    A token is good until it expires (`WAPSI_ACCESS_TOKEN_TTL_S`), even when its session has ended meanwhile. A
+    A token is good until it expires (`WAPSI_ACCESS_TOKEN_TTL_S`) or its session ends: see Revocations. A
     producer's key is looked up at each call, so that one revoked is refused at once.
 
     A token that was verified is remembered while it is good: verifying it takes longer than many a request.
@@ -59,12 +61,24 @@ class Authentication:
         self._db = db
         self._keys = keys
         self._issuer = settings.public_url
+        self._revocations = Revocations(db.reads, settings.access_token_ttl_s)
+        db.hear(SESSION_ENDED, self._revocations.note)
         self._verified: dict[str, tuple[Principal, float]] = {}
 
     async def authenticate(self, bearer: str) -> Principal:
         """Raises CredentialsInvalid."""
         if bearer.startswith(PRODUCER_KEY_PREFIX):
             return await self._producer(bearer)
+        principal = self._of_token(bearer)
+        if principal.session_id is not None and await self._revocations.is_ended(principal.session_id):
+            raise CredentialsInvalid
+        return principal
+
+    def polling(self) -> AbstractAsyncContextManager[None]:
+        """While it is open, ended sessions are looked up in the background."""
+        return self._revocations.polling()
+
+    def _of_token(self, bearer: str) -> Principal:
         known = self._verified.get(bearer)
         if known is not None and time.time() < known[1]:
             return known[0]

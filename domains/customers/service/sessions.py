@@ -27,6 +27,7 @@ from domains.customers.service.challenges import (
 )
 from domains.customers.service.factors import Factors, factors_of, use_code
 from domains.customers.service.refs import SecondStep, Tokens
+from domains.customers.service.revocations import SESSION_ENDED
 from domains.customers.service.subjects import Account, find_account, get_account, hold_account
 from wapsi.clock import now
 from wapsi.config import Settings
@@ -249,3 +250,4 @@ async def _revoke_family(session: WriteSession, family_id: UUID, moment: datetim
         .where(SessionRow.family_id == family_id, SessionRow.revoked_at.is_(None))
         .values(revoked_at=moment)
     )
+    session.tell(SESSION_ENDED, family_id)

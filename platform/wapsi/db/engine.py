@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -35,6 +35,7 @@ class Database:
 
     def __init__(self, settings: Settings, *, role: str) -> None:
         self._settings = settings
+        self._listeners: dict[str, list[Callable[[Any], None]]] = {}
         self.engine = self._make_engine(settings.database_url, role)
         read_url = settings.database_read_url
         self.read_engine = self.engine if read_url is None else self._make_engine(read_url, role)
@@ -81,8 +82,17 @@ class Database:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """Commits when the block ends, rolls back when it raises."""
-        async with operational_errors_in_words(), self._write() as session, session.begin():
-            yield WriteSession(session)
+        async with operational_errors_in_words(), self._write() as session:
+            writing = WriteSession(session)
+            async with session.begin():
+                yield writing
+            for topic, what in writing.told:
+                for listener in self._listeners.get(topic, ()):
+                    listener(what)
+
+    def hear(self, topic: str, listener: Callable[[Any], None]) -> None:
+        """Calls it with what a write session of this process told, as soon as that is committed."""
+        self._listeners.setdefault(topic, []).append(listener)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:

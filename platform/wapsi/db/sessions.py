@@ -53,7 +53,17 @@ class ReadSession:
 
 
 class WriteSession(ReadSession):
-    """A ReadSession that may also change things."""
+    """A ReadSession that may also change things.
+
+    `told` is what others in this process are to hear once it is committed: see Database.hear.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+        self.told: list[tuple[str, Any]] = []
+
+    def tell(self, topic: str, what: Any) -> None:
+        self.told.append((topic, what))
 
     def add(self, instance: object) -> None:
         self._session.add(instance)

@@ -43,6 +43,7 @@ async def serve(settings: Settings, telemetry: Telemetry, *, rest: bool, grpc: b
     runtime = make_runtime(settings, telemetry, role="serve")
     watch_process(loop, runtime.db, settings, telemetry)
     async with checked(runtime), contextlib.AsyncExitStack() as running:
+        await running.enter_async_context(runtime.authenticator.polling())
         if grpc:
             await running.enter_async_context(_serving_grpc(runtime, stop))
         if rest:

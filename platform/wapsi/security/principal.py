@@ -1,5 +1,6 @@
 """Who is calling, as REST and gRPC know it alike."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -77,6 +78,9 @@ class Authenticator(Protocol):
 
     async def authenticate(self, bearer: str) -> Principal:
         """Raises CredentialsInvalid."""
+
+    def polling(self) -> AbstractAsyncContextManager[None]:
+        """While it is open, what was revoked is looked up in the background; without it, whenever it matters."""
 
 
 def bearer_of(authorization: str | None) -> str:
