@@ -151,6 +151,8 @@ class World:
             "producer_id": self._producer_id,
             "customer_id": self._customer_id,
             "operator_id": self._operator_id,
+            "spare_customer_id": self._spare_customer_id,
+            "suspended_customer_id": self._suspended_customer_id,
             "offer_id": self._offer_id,
             "sync_id": self._sync_id,
             "open_sync_id": self._open_sync_id,
@@ -213,6 +215,15 @@ class World:
         async with self.runtime.db.write() as session:
             producer, _key = await customers.create_producer(session, "of a row", [self.ids["shop"]])
         return str(producer.id)
+
+    async def _spare_customer_id(self) -> str:
+        """Of nobody whose session a row needs."""
+        return str(await self.customer(f"{uuid4().hex}@wapsi.example"))
+
+    async def _suspended_customer_id(self) -> str:
+        spare = await self._spare_customer_id()
+        await self.sql("UPDATE customers SET status = 'suspended' WHERE id = $1", UUID(spare))
+        return spare
 
     async def _operator_id(self) -> str:
         async with self.runtime.db.write() as session:

@@ -10,6 +10,7 @@ from domains.customers.router import (
     personal_data,
     producers,
     sessions,
+    support,
 )
 from domains.customers.router.routers import admin_router, router
 
@@ -25,4 +26,5 @@ __all__ = [
     "producers",
     "router",
     "sessions",
+    "support",
 ]

@@ -105,6 +105,13 @@ from domains.customers.service.refs import (
 from domains.customers.service.sessions import SessionIssuer, end_session, end_sessions_of, forget_sessions
 from domains.customers.service.sign_ups import finish_sign_up, sign_up
 from domains.customers.service.subjects import confirm_password
+from domains.customers.service.support import (
+    CustomerCard,
+    find_customer,
+    get_customer_card,
+    reactivate_customer,
+    suspend_customer,
+)
 from domains.customers.service.totp import TOTPSecret, totp_code
 
 __all__ = [
@@ -117,6 +124,7 @@ __all__ = [
     "ChallengeInvalid",
     "Contact",
     "ContactTaken",
+    "CustomerCard",
     "CustomerNotFound",
     "CustomerRef",
     "CustomerStatus",
@@ -174,6 +182,7 @@ __all__ = [
     "enrol_operator",
     "erase_again",
     "erased_customers",
+    "find_customer",
     "find_operator",
     "finish_sign_up",
     "finish_totp",
@@ -181,6 +190,7 @@ __all__ = [
     "forget_sessions",
     "forget_verifications",
     "get_customer",
+    "get_customer_card",
     "get_factors",
     "get_payout_method",
     "get_producer",
@@ -196,6 +206,7 @@ __all__ = [
     "login_of",
     "operators_who_may",
     "payout_account",
+    "reactivate_customer",
     "referrals_of",
     "remove_factors",
     "remove_favourite",
@@ -207,6 +218,7 @@ __all__ = [
     "rotate_producer",
     "sign_up",
     "start_totp",
+    "suspend_customer",
     "totp_code",
     "update_profile",
 ]
