@@ -263,13 +263,13 @@ class World:
     async def _token(self) -> str:
         return (await self._click())["url"].rpartition("/")[2]
 
-    async def _sale(self) -> cashback.EventResult:
+    async def sale(self, status: str = "approved") -> cashback.EventResult:
         body = orjson.dumps(
             {
                 "conversion_id": uuid4().hex,
                 "merchant": "shop",
                 "click_id": await self._click_id(),
-                "status": "approved",
+                "status": status,
                 "order_amount_minor": 10_000_000,
                 "commission_minor": 1_000_000,
                 "currency": "PKR",
@@ -285,7 +285,7 @@ class World:
         return result
 
     async def _conversion_id(self) -> str:
-        return str((await self._sale()).conversion_id)
+        return str((await self.sale()).conversion_id)
 
     async def _sale_id(self) -> str:
         """The shop's own id of a sale."""
@@ -297,11 +297,11 @@ class World:
         return str(rows[0]["id"])
 
     async def _transaction_id(self) -> str:
-        await self._sale()
+        await self.sale()
         return str((await self.sql("SELECT id FROM ledger_transactions LIMIT 1"))[0]["id"])
 
     async def _reward_transaction_id(self) -> str:
-        await self._sale()
+        await self.sale()
         lines = await cashback.statement(self.runtime.db.reads, self.ids["customer_a"], limit=1, before=None)
         return str(lines[0].transaction_id)
 
@@ -323,7 +323,7 @@ class World:
         return await self._method_id()
 
     async def _payout_id(self) -> str:
-        await self._sale()
+        await self.sale()
         async with self.runtime.db.write() as session:
             payout = await cashback.request_payout(
                 session,

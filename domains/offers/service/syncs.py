@@ -25,6 +25,7 @@ from wapsi.ids import new_id
 from wapsi.producer.checksum import EMPTY_CHECKSUM
 from wapsi.queue import outbox
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+from wapsi.security import audit
 from wapsi.security.principal import Principal
 from wapsi.telemetry.setup import current_trace_id
 
@@ -228,18 +229,35 @@ async def fail_sync(session: WriteSession, sync_id: UUID, reason: str, message: 
 async def approve_sync(session: WriteSession, principal: Principal, sync_id: UUID) -> SyncView:
     """Publishes a quarantined sync after all. Raises SyncNotFound, IllegalMove."""
     row, slug = await _locked(session, principal, sync_id)
-    SYNC_STATES.check(SyncState(row.state), SyncState.QUEUED)
+    before = SyncState(row.state)
+    SYNC_STATES.check(before, SyncState.QUEUED)
     row.approved_by = str(principal)
     row.reason = row.message = ""
     await _queue(session, row)
+    await _record_decision(session, principal, row, "sync.approved", before)
     return view_of(row, slug)
 
 
 async def discard_sync(session: WriteSession, principal: Principal, sync_id: UUID) -> SyncView:
     """Gives a quarantined sync up. Raises SyncNotFound, IllegalMove."""
     row, slug = await _locked(session, principal, sync_id)
+    before = SyncState(row.state)
     await _cancel(session, row, "DISCARDED", f"Discarded by {principal}.")
+    await _record_decision(session, principal, row, "sync.discarded", before)
     return view_of(row, slug)
+
+
+async def _record_decision(
+    session: WriteSession, principal: Principal, row: SyncRow, action: str, before: SyncState
+) -> None:
+    await audit.record(
+        session,
+        principal,
+        action=action,
+        target=f"sync:{row.id}",
+        before={"state": str(before)},
+        after={"state": str(row.state)},
+    )
 
 
 async def get_sync(session: ReadSession, principal: Principal, sync_id: UUID) -> SyncView:

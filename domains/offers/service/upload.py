@@ -23,7 +23,8 @@ from wapsi.clock import now
 from wapsi.db import Database, WriteSession
 from wapsi.producer.checksum import EMPTY_CHECKSUM
 from wapsi.queue.jobs import Job
-from wapsi.security.principal import Principal
+from wapsi.security import audit
+from wapsi.security.principal import Principal, PrincipalKind
 from wapsi.threads import OneThread
 
 PIECE_BYTES = 512 * 1024
@@ -90,6 +91,10 @@ async def start_upload(
         return sync, row.queued_at is not None
     await store(session, sync.id, feed)
     await syncs.queue(session, sync.id)
+    if principal.kind is PrincipalKind.OPERATOR:
+        # Producers bring feeds all day long; an operator who does changes a shop by hand.
+        after = {"merchant": new.merchant, "sha256": feed.sha256, "mode": str(new.mode)}
+        await audit.record(session, principal, action="sync.uploaded", target=f"sync:{sync.id}", after=after)
     return await syncs.get_sync(session, principal, sync.id), False
 
 
