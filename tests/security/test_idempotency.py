@@ -46,6 +46,9 @@ REPEATABLE = {
     "POST /v1/admin/payouts/{payout_id}:hold": _A_MOVE,
     "POST /v1/admin/payouts/{payout_id}:release": _A_MOVE,
     "POST /v1/admin/claims/{claim_id}:decide": _A_MOVE,
+    "POST /v1/admin/customers:find": "a look, of which the audit log tells as often as it happens",
+    "POST /v1/admin/customers/{customer_id}:suspend": _A_MOVE,
+    "POST /v1/admin/customers/{customer_id}:reactivate": _A_MOVE,
 }
 KEYED = [row for row in rows("rest") if row.name.startswith("POST ") and row.name not in REPEATABLE]
 # What the body of an answer shows once and never again.

@@ -319,7 +319,7 @@ class World:
 
     async def _funded_method_id(self) -> str:
         """Of somebody who has what to withdraw."""
-        await self._sale()
+        await self.sale()
         return await self._method_id()
 
     async def _payout_id(self) -> str:
