@@ -5,7 +5,8 @@ from uuid import UUID
 
 from domains.customers import service
 from domains.customers.router.routers import admin_router
-from domains.customers.schemas.support import CustomerCardOut, CustomerDecisionIn, CustomerSearchIn
+from domains.customers.schemas.common import ContactIn
+from domains.customers.schemas.support import CustomerCardOut, CustomerDecisionIn
 from wapsi.http.deps import ReadDep, WriteDep, requires
 from wapsi.http.problems import problem_responses
 from wapsi.security.permissions import Permission
@@ -19,9 +20,10 @@ _DECIDED = problem_responses(401, 403, 404, 409, 422)
 
 
 @admin_router.post("/customers:find", responses=_ONE)
-async def find_customer(session: WriteDep, principal: CustomersReader, body: CustomerSearchIn) -> CustomerCardOut:
-    """By the address, in the body because URLs stand in logs. Who looked at whom is in the audit log."""
-    return CustomerCardOut.of(await service.find_customer(session, principal, email=body.email))
+async def find_customer(session: WriteDep, principal: CustomersReader, body: ContactIn) -> CustomerCardOut:
+    """By the whole e-mail address or number, in the body because URLs stand in logs. Who looked at whom is audited."""
+    contact = service.Contact.of(email=body.email, phone=body.phone)
+    return CustomerCardOut.of(await service.find_customer(session, principal, contact))
 
 
 @admin_router.get("/customers/{customer_id}", responses=_ONE)

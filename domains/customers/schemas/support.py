@@ -4,16 +4,10 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, EmailStr, StringConstraints
+from pydantic import BaseModel, StringConstraints
 
 from domains.customers.schemas.common import Body
 from domains.customers.service import CustomerCard, CustomerStatus
-
-
-class CustomerSearchIn(Body):
-    """The whole address, as the customer says it."""
-
-    email: EmailStr
 
 
 class CustomerDecisionIn(Body):
@@ -21,10 +15,11 @@ class CustomerDecisionIn(Body):
 
 
 class CustomerCardOut(BaseModel):
-    """`email` is masked."""
+    """`email` and `phone` are masked."""
 
     id: UUID
-    email: str
+    email: str | None
+    phone: str | None
     display_name: str
     status: CustomerStatus
     currency: str

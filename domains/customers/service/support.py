@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from domains.customers.errors import CustomerNotFound
 from domains.customers.models import CustomerRow, CustomerStatus, SubjectKind
-from domains.customers.service.accounts import normalise_email
+from domains.customers.service.contacts import Contact, contact_column
 from domains.customers.service.sessions import end_sessions_of
 from domains.customers.service.standing import no_such_customer
 from wapsi.clock import now
@@ -27,10 +27,11 @@ CUSTOMER_STATES = StateMachine("customer", {_S.ACTIVE: [_S.SUSPENDED], _S.SUSPEN
 
 @dataclass(frozen=True, slots=True)
 class CustomerCard:
-    """`email` is masked: enough to tell whether it is the one on the phone, too little to write to."""
+    """`email` and `phone` are masked: enough to tell whether it is the one who calls, too little to write to."""
 
     id: UUID
-    email: str
+    email: str | None
+    phone: str | None
     display_name: str
     status: CustomerStatus
     currency: str
@@ -38,11 +39,11 @@ class CustomerCard:
     created_at: datetime
 
 
-async def find_customer(session: WriteSession, principal: Principal, *, email: str) -> CustomerCard:
-    """By the whole address. Raises CustomerNotFound."""
-    row = await session.scalar(select(CustomerRow).where(CustomerRow.email == normalise_email(email)))
+async def find_customer(session: WriteSession, principal: Principal, contact: Contact) -> CustomerCard:
+    """By the whole address or number. Raises CustomerNotFound."""
+    row = await session.scalar(select(CustomerRow).where(contact_column(contact.channel) == contact.value))
     if row is None:
-        raise CustomerNotFound("No customer has this e-mail.")
+        raise CustomerNotFound("No customer has this e-mail or number.")
     await audit.record(session, principal, action="customer.found", target=f"customer:{row.id}")
     return _card(row)
 
@@ -99,10 +100,16 @@ def mask_email(email: str) -> str:
     return f"{name[:1]}***@{host}"
 
 
+def mask_phone(phone: str) -> str:
+    """***567"""
+    return f"***{phone[-3:]}"
+
+
 def _card(row: CustomerRow) -> CustomerCard:
     return CustomerCard(
         id=row.id,
-        email=mask_email(row.email),
+        email=None if row.email is None else mask_email(row.email),
+        phone=None if row.phone is None else mask_phone(row.phone),
         display_name=row.display_name,
         status=_S(row.status),
         currency=row.currency,

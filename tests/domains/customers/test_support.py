@@ -40,11 +40,30 @@ async def test_a_customer_is_found_by_the_whole_address_and_shown_masked(
         "active",
     )
     assert "asma@" not in found.text
+    assert found.json()["phone"] is None
     shown = await api.get(f"/v1/admin/customers/{asma}", headers=support)
     assert (shown.status_code, shown.json()) == (200, found.json())
     [entry] = await admin_sql("SELECT target, audit_log::text AS line FROM audit_log WHERE action = 'customer.found'")
     assert entry["target"] == f"customer:{asma}"
     assert "example.com" not in entry["line"]
+
+
+async def test_a_customer_is_found_by_the_number_too(
+    api: httpx2.AsyncClient, support: Headers, asma: UUID, admin_sql: SQL
+) -> None:
+    await admin_sql("UPDATE customers SET phone = '+923001234567', email = NULL WHERE id = $1", asma)
+    found = await api.post("/v1/admin/customers:find", json={"phone": "0300 1234567"}, headers=support)
+    assert found.status_code == 200, found.text
+    assert (found.json()["id"], found.json()["phone"], found.json()["email"]) == (str(asma), "***567", None)
+    for body, status in (
+        ({"phone": "+923001234568"}, 404),
+        ({"phone": "1234567"}, 422),
+        ({}, 422),
+        ({"phone": "+923001234567", "email": "asma@example.com"}, 422),
+    ):
+        assert (await api.post("/v1/admin/customers:find", json=body, headers=support)).status_code == status
+    lines = await admin_sql("SELECT audit_log::text AS line FROM audit_log")
+    assert not [row for row in lines if "1234567" in row["line"]]
 
 
 async def test_there_is_nothing_to_browse(api: httpx2.AsyncClient, support: Headers, asma: UUID) -> None:
