@@ -1,6 +1,6 @@
 """Every error answer of the REST API: RFC 9457 problems with a stable `reason`, from the one table in wapsi.errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wapsi.errors import Category, DomainError, FieldViolation
+from wapsi.telemetry.redaction import safe_path
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +88,7 @@ async def _invalid_request(request: Request, error: Exception) -> Response:
     """Says where and why, and never repeats the input: it may be a password."""
     assert isinstance(error, RequestValidationError)
     violations = [
-        FieldViolation(".".join(str(part) for part in item["loc"]), str(item["msg"])) for item in error.errors()
+        FieldViolation(".".join(str(part) for part in item["loc"]), _words_of(item)) for item in error.errors()
     ]
     return problem(
         request,
@@ -97,6 +98,12 @@ async def _invalid_request(request: Request, error: Exception) -> Response:
         detail="; ".join(f"{v.field}: {v.description}" for v in violations[:5]),
         violations=violations,
     )
+
+
+def _words_of(item: Mapping[str, Any]) -> str:
+    if item["type"] == "union_tag_invalid":  # pydantic's words repeat the input
+        return f"must be one of {item['ctx']['expected_tags']}"
+    return str(item["msg"])
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -129,7 +136,7 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("request_failed", exc_info=error, path=request.url.path)
+    log.error("request_failed", exc_info=error, path=safe_path(request.url.path))
     return problem(
         request,
         status=500,

@@ -19,6 +19,7 @@ from wapsi.db import WriteSession
 from wapsi.errors import DomainError, Unavailable
 from wapsi.queue.registry import JobKind, kind_of
 from wapsi.runtime import Runtime
+from wapsi.telemetry.redaction import clean
 
 log = structlog.get_logger(__name__)
 dead_jobs = metrics.get_meter(__name__).create_counter("wapsi.jobs.dead", unit="{job}")
@@ -191,7 +192,7 @@ def _is_stopping() -> bool:
 
 
 async def _fail(job: Job, error: Exception, *, retry: bool) -> None:
-    words = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
+    words = str(clean(f"{type(error).__name__}: {error}"))[:_ERROR_LENGTH]
     last = not retry or job.attempt >= job.max_attempts
     log.warning("job_attempt_failed", exc_info=error, will_retry=not last)
     with contextlib.suppress(LeaseLost):

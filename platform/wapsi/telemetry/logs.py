@@ -2,12 +2,16 @@
 
 import logging
 import sys
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
 
 from wapsi.config import Settings
+from wapsi.telemetry.redaction import clean
+
+_SAID_BY_OTHERS = ("exception", "cause")
 
 
 def _add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -16,6 +20,21 @@ def _add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) ->
         event["trace_id"] = format(context.trace_id, "032x")
         event["span_id"] = format(context.span_id, "016x")
     return event
+
+
+def _clean_errors(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What an exception says is not ours: a driver's may hold a whole row."""
+    for name in _SAID_BY_OTHERS:
+        if name in event:
+            event[name] = clean(event[name])
+    return event
+
+
+def _plain_traceback(stream: TextIO, error: structlog.typing.ExcInfo) -> None:
+    # Not rich's tracebacks: they show local variables, and with them what must not be logged.
+    text = StringIO()
+    structlog.dev.plain_traceback(text, error)
+    stream.write(clean(text.getvalue()))
 
 
 def configure_logs(settings: Settings) -> None:
@@ -30,13 +49,11 @@ def configure_logs(settings: Settings) -> None:
     ]
     renderer: structlog.typing.Processor
     if settings.log_json:
-        shared.append(structlog.processors.format_exc_info)
+        shared += [structlog.processors.format_exc_info, _clean_errors]
         renderer = structlog.processors.JSONRenderer()
     else:
-        # Not rich's tracebacks: they show local variables, and with them what must not be logged.
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        shared.append(_clean_errors)
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_plain_traceback)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

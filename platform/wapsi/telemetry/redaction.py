@@ -20,6 +20,9 @@ _PERSONAL = re.compile(
     r"|\b0?3\d{2}[ -]?\d{7}\b"  # phone, Pakistani mobile
     r"|\b[A-Z]{2}\d{2}[ ]?(?:[A-Z0-9]{4}[ ]?){3,7}[A-Z0-9]{1,4}\b"  # IBAN
 )
+# PostgreSQL names the row that broke a constraint, with all that is in it: up to what SQLAlchemy or a traceback says
+# next.
+_ROW = re.compile(r"(?s)(DETAIL: +).*?(?=(?:\n|\\n)(?:HINT|CONTEXT|\[SQL|\n|The above|Traceback|[ +|]*File )|\Z)")
 # Statements are ours, with parameters in the place of values; ids and times would only be mistaken.
 _KEPT = frozenset({"db.query.text", "db.namespace"})
 
@@ -31,7 +34,7 @@ def safe_path(path: str) -> str:
 def clean(value: Any) -> Any:
     """The value with what looks personal or secret put out; strings, and strings in lists."""
     if isinstance(value, str):
-        return _PERSONAL.sub(REDACTED, value)
+        return _PERSONAL.sub(REDACTED, _ROW.sub(rf"\1{REDACTED}", value) if "DETAIL:" in value else value)
     if isinstance(value, tuple | list):
         return [clean(item) for item in value]
     return value

@@ -51,6 +51,22 @@ def test_what_is_not_stays(value: str) -> None:
     assert clean(value) == value
 
 
+ROW = """IntegrityError: <class 'asyncpg.exceptions.CheckViolationError'>: new row violates check "a"
+DETAIL:  Failing row contains (1, Kanarie Gelb,
+schnabel, $argon2id$v=19).
+[SQL: UPDATE customers SET locale=$1]"""
+
+
+@pytest.mark.parametrize("text", [ROW, repr(ROW), ROW.partition("[SQL")[0]], ids=["as it is", "repr", "at the end"])
+def test_the_row_that_broke_a_constraint_is_put_out(text: str) -> None:
+    left = clean(text)
+    assert "Kanarie" not in left
+    assert "schnabel" not in left
+    assert "argon2id" not in left
+    assert 'violates check "a"' in left
+    assert ("UPDATE customers" in left) == ("UPDATE customers" in text)
+
+
 def test_spans_leave_without_it() -> None:
     exporter = InMemorySpanExporter()
     telemetry = Telemetry("test", extra_processors=(SimpleSpanProcessor(Redacting(exporter)),))
