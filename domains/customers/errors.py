@@ -15,6 +15,10 @@ class PasswordInvalid(Invalid):
     reason = "PASSWORD_INVALID"
 
 
+class PasswordBreached(Invalid):
+    reason = "PASSWORD_BREACHED"
+
+
 class PasswordWrong(PermissionDenied):
     """The password that confirms a change is not the account's. Not a 401: the session itself is good."""
 

@@ -29,6 +29,8 @@ REPEATABLE = {
     "POST /v1/admin/me/factors/totp:remove": _A_MOVE,
     "POST /v1/me/recovery-codes": _NOT_YET,
     "POST /v1/admin/me/recovery-codes": _NOT_YET,
+    "POST /v1/password-resets/{reset_id}:confirm": "the code is good for one use",
+    "POST /v1/me/password": "the password before is good for one change",
     "POST /v1/postbacks/{network}": "the signed webhook-id is the key, for ever",
     "POST /v1/me/payouts/{payout_id}:cancel": _A_MOVE,
     "POST /v1/me:delete": "who has left is not found the second time",

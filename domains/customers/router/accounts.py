@@ -12,6 +12,8 @@ from domains.customers.service import VerificationPurpose
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep
 from wapsi.http.idempotency import IdempotencyDep
 from wapsi.http.problems import problem_responses
+from wapsi.http.rate_limits import limited
+from wapsi.limits.policies import CODE, SIGN_UP
 from wapsi.security.passwords import hash_password
 
 
@@ -21,6 +23,7 @@ from wapsi.security.passwords import hash_password
     response_model=SignUpOut,
     responses=problem_responses(400, 409, 422),
     dependencies=[PublicDep],
+    openapi_extra=limited(SIGN_UP),
 )
 async def sign_up(session: WriteDep, runtime: RuntimeDep, idempotency: IdempotencyDep, body: SignUpIn) -> Response:
     """Asks for an account; a code is sent to the contact, and with it POST /v1/customers:verify makes the account.
@@ -29,6 +32,7 @@ async def sign_up(session: WriteDep, runtime: RuntimeDep, idempotency: Idempoten
     call tells nobody who is a customer.
     """
     contact = contact_in(runtime, body)
+    await service.check_new_password(body.password.get_secret_value(), body.display_name, body.email)
     password_hash = await hash_password(body.password.get_secret_value())
 
     async def work() -> SignUpOut:
@@ -52,6 +56,7 @@ async def sign_up(session: WriteDep, runtime: RuntimeDep, idempotency: Idempoten
     response_model=SignedUpOut,
     responses=problem_responses(400, 409, 422),
     dependencies=[PublicDep],
+    openapi_extra=limited(CODE),
 )
 async def verify_sign_up(
     session: WriteDep, runtime: RuntimeDep, idempotency: IdempotencyDep, body: SignUpCodeIn

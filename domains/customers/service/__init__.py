@@ -41,6 +41,7 @@ from domains.customers.service.answers import answer_verification
 from domains.customers.service.authentication import Authentication
 from domains.customers.service.challenges import Challenge
 from domains.customers.service.codes import forget_verifications, is_right_code
+from domains.customers.service.contact_changes import ask_for_contact, finish_contact
 from domains.customers.service.contacts import Contact, login_of
 from domains.customers.service.deletion import ERASE_AGAIN, delete_account, erase_again
 from domains.customers.service.enrolment import (
@@ -75,6 +76,7 @@ from domains.customers.service.own_sessions import (
     end_own_session,
     list_sessions,
 )
+from domains.customers.service.passwords import check_new_password
 from domains.customers.service.payout_methods import (
     add_bank_account,
     add_mobile_wallet,
@@ -102,6 +104,7 @@ from domains.customers.service.refs import (
     SecondStep,
     Tokens,
 )
+from domains.customers.service.resets import ask_for_reset, change_password, finish_reset
 from domains.customers.service.sessions import SessionIssuer, end_session, end_sessions_of, forget_sessions
 from domains.customers.service.sign_ups import finish_sign_up, sign_up
 from domains.customers.service.subjects import confirm_password
@@ -167,7 +170,11 @@ __all__ = [
     "add_favourite",
     "add_mobile_wallet",
     "answer_verification",
+    "ask_for_contact",
+    "ask_for_reset",
     "change_operator",
+    "change_password",
+    "check_new_password",
     "confirm_password",
     "create_customer",
     "create_operator",
@@ -184,6 +191,8 @@ __all__ = [
     "erased_customers",
     "find_customer",
     "find_operator",
+    "finish_contact",
+    "finish_reset",
     "finish_sign_up",
     "finish_totp",
     "forget_messages",

@@ -10,9 +10,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from domains.customers.errors import LastAdmin, OperatorExists, OperatorIsSelf, OperatorNotFound, PasswordInvalid
+from domains.customers.errors import LastAdmin, OperatorExists, OperatorIsSelf, OperatorNotFound
 from domains.customers.models import OperatorRow, OperatorStatus, SubjectKind
-from domains.customers.service.accounts import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH, normalise_email
+from domains.customers.service.accounts import normalise_email
+from domains.customers.service.passwords import check_new_password
 from domains.customers.service.refs import OperatorRef
 from domains.customers.service.sessions import end_sessions_of
 from wapsi.db import ReadSession, WriteSession
@@ -31,8 +32,8 @@ async def create_operator(
     *,
     principal: Principal | None = None,
 ) -> OperatorRef:
-    """Raises PasswordInvalid and OperatorExists."""
-    _check_password(password)
+    """Raises PasswordInvalid, PasswordBreached and OperatorExists."""
+    await check_new_password(password, email)
     row = await session.scalar(
         insert(OperatorRow)
         .values(
@@ -107,8 +108,8 @@ async def change_operator(
 async def reset_operator_password(
     session: WriteSession, operator_id: UUID, password: str, *, principal: Principal | None = None
 ) -> None:
-    """Sets a new password and ends the operator's sessions. Raises PasswordInvalid and OperatorNotFound."""
-    _check_password(password)
+    """Ends the operator's sessions. Raises PasswordInvalid, PasswordBreached and OperatorNotFound."""
+    await check_new_password(password)
     row = await session.get_locked(OperatorRow, operator_id)
     if row is None:
         raise OperatorNotFound("There is no such operator.", operator_id=str(operator_id))
@@ -146,11 +147,6 @@ async def _lock_admins(session: WriteSession) -> set[UUID]:
             .with_for_update()
         )
     )
-
-
-def _check_password(password: str) -> None:
-    if not PASSWORD_MIN_LENGTH <= len(password) <= PASSWORD_MAX_LENGTH:
-        raise PasswordInvalid(f"A password has {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters.")
 
 
 def _for_audit(row: OperatorRow) -> dict[str, Any]:

@@ -355,7 +355,8 @@ async def test_what_makes_no_sense_is_refused_and_not_repeated(
     ask: Post, admin_sql: SQL, change: dict[str, Any]
 ) -> None:
     answer = await ask(**change)
-    assert (answer.status_code, answer.json()["reason"]) == (422, "REQUEST_INVALID")
+    assert answer.status_code == 422
+    assert answer.json()["reason"] in ("REQUEST_INVALID", "JSON_INVALID")
     assert "correct horse" not in answer.text
     assert "too short" not in answer.text
     assert await admin_sql("SELECT 1 FROM verifications") == []
