@@ -11,6 +11,7 @@ import pytest
 from domains.cashback import service
 from domains.cashback.errors import (
     CurrencyNotPaidOut,
+    CustomerNotActive,
     InsufficientBalance,
     PayoutNotFound,
     PayoutTooSmall,
@@ -18,11 +19,13 @@ from domains.cashback.errors import (
 from domains.cashback.service.payout_sending import SILENT_LIMIT
 from domains.cashback.service.payouts import PayoutView
 from domains.cashback.service.providers import ProviderResult, ProviderTimeout
+from domains.customers import service as customers
 from domains.customers.service import PayoutMethodNotFound
 from wapsi.queue import outbox
 from wapsi.queue.jobs import Job, run_job
 from wapsi.queue.registry import JOB_KINDS, Handler, job
 from wapsi.security.permissions import OperatorRole
+from wapsi.security.principal import Principal, PrincipalKind
 from wapsi.state import IllegalMove
 
 SEND, SWEEP = "cashback.send_payout", "cashback.sweep_payouts"
@@ -245,6 +248,22 @@ async def test_withdrawal_has_a_minimum_a_currency_and_an_own_account(world: Any
     with pytest.raises(PayoutMethodNotFound):
         await world.withdraw(shopper, await world.payout_method(await world.customer(), "7777"), 20_000)
     assert await world.balance(shopper) == NONE | {"available": 50_000}
+
+
+async def test_a_suspended_customer_neither_withdraws_nor_clicks(world: Any, shopper: Any) -> None:
+    """Also with a token that is still good: an operator's word counts at once."""
+    method = await world.payout_method(shopper)
+    operator = Principal(PrincipalKind.OPERATOR, uuid4(), frozenset())
+    async with world.db.write() as session:
+        await customers.suspend_customer(session, operator, shopper, "stolen_account")
+    with pytest.raises(CustomerNotActive):
+        await world.withdraw(shopper, method, 20_000)
+    with pytest.raises(CustomerNotActive):
+        await world.click(shopper)
+    assert await world.balance(shopper) == NONE | {"available": 50_000}
+    async with world.db.write() as session:
+        await customers.reactivate_customer(session, operator, shopper, "identity_shown")
+    assert (await world.withdraw(shopper, method, 20_000)).state == "requested"
 
 
 async def test_payout_whose_sending_was_given_up_waits_for_an_operator(world: Any, shopper: Any) -> None:

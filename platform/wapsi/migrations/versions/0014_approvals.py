@@ -18,6 +18,12 @@ _LOG = ("actor", "action", "target")
 
 
 def upgrade() -> None:
+    # First, while nothing else is done: where it is broken off, it begins anew, without what was left half made.
+    with op.get_context().autocommit_block():
+        for column in _LOG:
+            name = f"ix_audit_log_{column}_id"
+            op.drop_index(name, "audit_log", postgresql_concurrently=True, if_exists=True)
+            op.create_index(name, "audit_log", [column, "id"], postgresql_concurrently=True, if_not_exists=True)
     op.add_column("payouts", sa.Column("approval_round", sa.Integer, server_default="0", nullable=False))
     op.create_table(
         "payout_approvals",
@@ -38,15 +44,6 @@ def upgrade() -> None:
         " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     )
     grant("payout_approvals", "SELECT, INSERT")
-    with op.get_context().autocommit_block():
-        for column in _LOG:
-            op.create_index(
-                f"ix_audit_log_{column}_id",
-                "audit_log",
-                [column, "id"],
-                postgresql_concurrently=True,
-                if_not_exists=True,
-            )
 
 
 def downgrade() -> None:
