@@ -7,6 +7,12 @@ class CustomerNotFound(NotFound):
     reason = "CUSTOMER_NOT_FOUND"
 
 
+class CustomerSuspended(PreconditionFailed):
+    """Operators look into the account: it stays as it is until they are done."""
+
+    reason = "CUSTOMER_SUSPENDED"
+
+
 class ReferralCodeUnknown(Invalid):
     reason = "REFERRAL_CODE_UNKNOWN"
 

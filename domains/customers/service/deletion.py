@@ -21,7 +21,7 @@ async def delete_account(
 ) -> None:
     """`forfeit`: cashback that is left is given up. Whoever calls has made sure that it is the customer who asks.
 
-    Raises CustomerNotFound, and what holders of personal data refuse by while money is under way.
+    Raises CustomerNotFound, CustomerSuspended, and what holders of personal data refuse by while money is under way.
     """
     settled = await personal_data.settle(session, principal.id, forfeit=forfeit)
     await personal_data.erase(session, principal.id)

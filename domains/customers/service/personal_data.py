@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import delete, select, update
 
-from domains.customers.errors import CustomerNotFound
+from domains.customers.errors import CustomerNotFound, CustomerSuspended
 from domains.customers.models import (
     CustomerRow,
     CustomerStatus,
@@ -84,10 +84,12 @@ _SECTIONS = (
 
 
 async def _settle(session: WriteSession, customer_id: UUID, *, forfeit: bool) -> Mapping[str, Any]:
-    """Raises CustomerNotFound; of two deletions at once the second finds none."""
+    """Raises CustomerNotFound and CustomerSuspended; of two deletions at once the second finds none."""
     row = await session.get_locked(CustomerRow, customer_id)
     if row is None or row.status == CustomerStatus.DELETED:
         raise CustomerNotFound("There is no such customer.", customer_id=str(customer_id))
+    if row.status != CustomerStatus.ACTIVE:
+        raise CustomerSuspended("This account is suspended and cannot be deleted now. Ask support.")
     return {}
 
 
