@@ -118,6 +118,24 @@ class ProducerRevoked(PreconditionFailed):
     reason = "PRODUCER_REVOKED"
 
 
+class ProducerKeyNotFound(NotFound):
+    reason = "PRODUCER_KEY_NOT_FOUND"
+
+
+class ProducerKeyRevoked(PreconditionFailed):
+    reason = "PRODUCER_KEY_REVOKED"
+
+
+class ProducerKeyLimit(PreconditionFailed):
+    """So many keys of one producer are good already."""
+
+    reason = "PRODUCER_KEY_LIMIT"
+
+
+class ProducerScopesInvalid(Invalid):
+    reason = "PRODUCER_SCOPES_INVALID"
+
+
 class ProducerExpiryPast(Invalid):
     reason = "PRODUCER_EXPIRY_PAST"
 

@@ -35,7 +35,7 @@ class KnownCallers:
             "admin": Principal(PrincipalKind.OPERATOR, UUID(int=4), ROLE_PERMISSIONS[OperatorRole.ADMIN]),
         }
 
-    async def authenticate(self, bearer: str) -> Principal:
+    async def authenticate(self, bearer: str, *, certificate_sha256: bytes | None = None) -> Principal:
         try:
             return self.callers[bearer]
         except KeyError:

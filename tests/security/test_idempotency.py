@@ -41,6 +41,7 @@ REPEATABLE = {
     "POST /v1/admin/merchants/{slug}:archive": _A_MOVE,
     "POST /v1/admin/merchants/{slug}/feed-source:fetch": "while a fetch is under way, none is started",
     "POST /v1/admin/producers/{producer_id}:revoke": _A_MOVE,
+    "POST /v1/admin/producers/{producer_id}/keys/{key_prefix}:revoke": _A_MOVE,
     "POST /v1/admin/conversions/{conversion_id}:approve": _A_MOVE,
     "POST /v1/admin/conversions/{conversion_id}:decline": _A_MOVE,
     "POST /v1/admin/rewards/{reward_id}:hold": _A_MOVE,

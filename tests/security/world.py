@@ -50,6 +50,7 @@ class World:
     ids: dict[str, UUID] = field(default_factory=dict)
     password_hash: str = ""
     secret: str = ""
+    key_prefix: str = ""
 
     async def begin(self) -> None:
         self.password_hash = await hash_password(PASSWORD)
@@ -149,6 +150,7 @@ class World:
             "network": self._network,
             "merchant_id": self._merchant_id,
             "producer_id": self._producer_id,
+            "key_prefix": self._key_prefix,
             "customer_id": self._customer_id,
             "operator_id": self._operator_id,
             "spare_customer_id": self._spare_customer_id,
@@ -214,6 +216,7 @@ class World:
     async def _producer_id(self) -> str:
         async with self.runtime.db.write() as session:
             producer, _key = await customers.create_producer(session, "of a row", [self.ids["shop"]])
+        self.key_prefix = producer.keys[0].prefix
         return str(producer.id)
 
     async def _spare_customer_id(self) -> str:
@@ -224,6 +227,10 @@ class World:
         spare = await self._spare_customer_id()
         await self.sql("UPDATE customers SET status = 'suspended' WHERE id = $1", UUID(spare))
         return spare
+
+    async def _key_prefix(self) -> str:
+        """Of the producer that was made last: paths name it first."""
+        return self.key_prefix
 
     async def _operator_id(self) -> str:
         async with self.runtime.db.write() as session:

@@ -10,11 +10,12 @@ from domains.customers.models.payout_methods import (
     PayoutMethodStatus,
     WalletProvider,
 )
-from domains.customers.models.producers import ProducerMerchantRow, ProducerRow
+from domains.customers.models.producers import NO_KEY, ProducerKeyRow, ProducerMerchantRow, ProducerRow
 from domains.customers.models.sessions import SessionRow
 from domains.customers.models.verifications import SignUpRow, VerificationPurpose, VerificationRow
 
 __all__ = [
+    "NO_KEY",
     "ChallengeRow",
     "CustomerRow",
     "CustomerStatus",
@@ -28,6 +29,7 @@ __all__ = [
     "PayoutMethodKind",
     "PayoutMethodRow",
     "PayoutMethodStatus",
+    "ProducerKeyRow",
     "ProducerMerchantRow",
     "ProducerRow",
     "RecoveryCodeRow",

@@ -3,11 +3,18 @@
 from typing import Annotated
 from uuid import UUID
 
+from fastapi import Path
 from starlette.responses import Response
 
 from domains.customers import service
 from domains.customers.router.routers import admin_router
-from domains.customers.schemas.producers import ProducerIn, ProducerOut, ProducerWithKey
+from domains.customers.schemas.producers import (
+    ProducerIn,
+    ProducerKeyIn,
+    ProducerOut,
+    ProducerRotateIn,
+    ProducerWithKey,
+)
 from domains.customers.service import ProducerRef
 from wapsi.cursors import encode_cursor, id_in_cursor
 from wapsi.http.deps import ReadDep, WriteDep, requires
@@ -18,6 +25,7 @@ from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
 
 ProducersWriter = Annotated[Principal, requires(Permission.PRODUCERS_WRITE)]
+KeyPrefix = Annotated[str, Path(pattern=r"^[0-9a-f]{12}$")]
 
 _REFUSED = problem_responses(401, 403, 422)
 
@@ -53,7 +61,7 @@ async def create_producer(
             body.name,
             body.merchant_ids,
             network_id=body.network_id,
-            expires_at=body.expires_at,
+            key=body.key(),
             principal=principal,
         )
         return _note(made, producer, key)
@@ -67,21 +75,63 @@ async def create_producer(
     responses={**_REFUSED, **problem_responses(400, 404, 409)},
 )
 async def rotate_producer(
-    session: WriteDep, principal: ProducersWriter, idempotency: IdempotencyDep, producer_id: UUID
+    session: WriteDep,
+    principal: ProducersWriter,
+    idempotency: IdempotencyDep,
+    producer_id: UUID,
+    body: ProducerRotateIn | None = None,
 ) -> Response:
-    """A new key, shown this once. The one before is refused from now on."""
+    """A new key in place of another one, for the same scopes, shown this once. For a day both are good, unless
+    overlap_s says otherwise."""
     made: list[ProducerWithKey] = []
+    wanted = body or ProducerRotateIn()
 
     async def work() -> ProducerOut:
-        producer, key = await service.rotate_producer(session, producer_id, principal=principal)
+        producer, key = await service.rotate_producer(
+            session,
+            producer_id,
+            key_prefix=wanted.key_prefix,
+            overlap_s=wanted.overlap_s,
+            expires_at=wanted.expires_at,
+            principal=principal,
+        )
         return _note(made, producer, key)
 
     return shown_once(await idempotency.answer(work, status=200), made)
 
 
+@admin_router.post(
+    "/producers/{producer_id}/keys",
+    status_code=201,
+    response_model=ProducerWithKey,
+    responses={**_REFUSED, **problem_responses(400, 404, 409)},
+)
+async def add_producer_key(
+    session: WriteDep, principal: ProducersWriter, idempotency: IdempotencyDep, producer_id: UUID, body: ProducerKeyIn
+) -> Response:
+    """One more key of the producer, shown this once."""
+    made: list[ProducerWithKey] = []
+
+    async def work() -> ProducerOut:
+        producer, key = await service.add_producer_key(session, producer_id, body.key(), principal=principal)
+        return _note(made, producer, key)
+
+    return shown_once(await idempotency.answer(work), made)
+
+
+@admin_router.post(
+    "/producers/{producer_id}/keys/{key_prefix}:revoke", responses={**_REFUSED, **problem_responses(404)}
+)
+async def revoke_producer_key(
+    session: WriteDep, principal: ProducersWriter, producer_id: UUID, key_prefix: KeyPrefix
+) -> ProducerOut:
+    """This key is refused from now on, for good; the others go on."""
+    return ProducerOut.of(await service.revoke_producer_key(session, producer_id, key_prefix, principal=principal))
+
+
 @admin_router.post("/producers/{producer_id}:revoke", responses={**_REFUSED, **problem_responses(404)})
 async def revoke_producer(session: WriteDep, principal: ProducersWriter, producer_id: UUID) -> ProducerOut:
-    """Its key is refused from now on, for good."""
+    """All its keys are refused from now on, for good."""
     return ProducerOut.of(await service.revoke_producer(session, producer_id, principal=principal))
 
 

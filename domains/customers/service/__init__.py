@@ -87,11 +87,14 @@ from domains.customers.service.payout_methods import (
     remove_payout_method,
 )
 from domains.customers.service.personal_data import PERSONAL_DATA, erased_customers
+from domains.customers.service.producer_keys import DEFAULT_OVERLAP, LONGEST_OVERLAP, NewKey
 from domains.customers.service.producers import (
+    add_producer_key,
     create_producer,
     get_producer,
     list_producers,
     revoke_producer,
+    revoke_producer_key,
     rotate_producer,
 )
 from domains.customers.service.referrals import Referrals, referrals_of
@@ -100,6 +103,7 @@ from domains.customers.service.refs import (
     FactorMethod,
     OperatorRef,
     PayoutMethodRef,
+    ProducerKeyRef,
     ProducerRef,
     Profile,
     SecondStep,
@@ -119,7 +123,9 @@ from domains.customers.service.support import (
 from domains.customers.service.totp import TOTPSecret, totp_code
 
 __all__ = [
+    "DEFAULT_OVERLAP",
     "ERASE_AGAIN",
+    "LONGEST_OVERLAP",
     "PASSWORD_MAX_LENGTH",
     "PASSWORD_MIN_LENGTH",
     "PERSONAL_DATA",
@@ -142,6 +148,7 @@ __all__ = [
     "FavouriteLimit",
     "FavouriteRef",
     "MessageState",
+    "NewKey",
     "OperatorExists",
     "OperatorRef",
     "OperatorStatus",
@@ -152,6 +159,7 @@ __all__ = [
     "PayoutMethodKind",
     "PayoutMethodNotFound",
     "PayoutMethodRef",
+    "ProducerKeyRef",
     "ProducerNotFound",
     "ProducerRef",
     "ProducerRevoked",
@@ -171,6 +179,7 @@ __all__ = [
     "add_bank_account",
     "add_favourite",
     "add_mobile_wallet",
+    "add_producer_key",
     "answer_verification",
     "ask_for_contact",
     "ask_for_reset",
@@ -226,6 +235,7 @@ __all__ = [
     "reset_operator_factors",
     "reset_operator_password",
     "revoke_producer",
+    "revoke_producer_key",
     "rotate_producer",
     "sign_up",
     "start_totp",

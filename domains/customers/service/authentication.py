@@ -1,6 +1,5 @@
 """From the credentials behind `Authorization: Bearer` to a principal."""
 
-import hashlib
 import hmac
 import time
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ import structlog
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from domains.customers.models import ProducerMerchantRow, ProducerRow, SubjectKind
+from domains.customers.models import ProducerKeyRow, ProducerMerchantRow, ProducerRow, SubjectKind
+from domains.customers.service.producer_keys import PRODUCER_KEY_PREFIX, hash_producer_secret, scopes_of
 from domains.customers.service.revocations import SESSION_ENDED, Revocations
 from wapsi.clock import now
 from wapsi.config import Settings
@@ -24,7 +24,6 @@ from wapsi.security.permissions import (
     MULTI_FACTOR,
     NEED_SECOND_FACTOR,
     PASSWORD_ONLY,
-    PRODUCER_PERMISSIONS,
     ROLE_PERMISSIONS,
     OperatorRole,
     Permission,
@@ -36,16 +35,10 @@ log = structlog.get_logger(__name__)
 
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105  # RFC 9068's name
 AUDIENCE = "wapsi"
-PRODUCER_KEY_PREFIX = "wpk_"
 # About a kilobyte each.
 REMEMBERED_TOKENS = 10_000
 LAST_USED_EVERY = timedelta(minutes=1)
 _NO_HASH = bytes(32)
-
-
-def hash_producer_secret(secret: str) -> bytes:
-    """A plain hash is enough: the secret is 32 random bytes, which nobody guesses from it."""
-    return hashlib.sha256(secret.encode()).digest()
 
 
 class Authentication:
@@ -65,10 +58,10 @@ class Authentication:
         db.hear(SESSION_ENDED, self._revocations.note)
         self._verified: dict[str, tuple[Principal, float]] = {}
 
-    async def authenticate(self, bearer: str) -> Principal:
+    async def authenticate(self, bearer: str, *, certificate_sha256: bytes | None = None) -> Principal:
         """Raises CredentialsInvalid."""
         if bearer.startswith(PRODUCER_KEY_PREFIX):
-            return await self._producer(bearer)
+            return await self._producer(bearer, certificate_sha256)
         principal = self._of_token(bearer)
         if principal.session_id is not None and await self._revocations.is_ended(principal.session_id):
             raise CredentialsInvalid
@@ -96,53 +89,61 @@ class Authentication:
             del self._verified[next(iter(self._verified))]
         self._verified[bearer] = principal, expires_s
 
-    async def _producer(self, key: str) -> Principal:
+    async def _producer(self, key: str, certificate_sha256: bytes | None) -> Principal:
         prefix, _, secret = key.removeprefix(PRODUCER_KEY_PREFIX).partition("_")
         if not (prefix.isalnum() and prefix.isascii()):
             raise CredentialsInvalid
         merchants = (
             select(func.array_agg(ProducerMerchantRow.merchant_id))
-            .where(ProducerMerchantRow.producer_id == ProducerRow.id)
+            .where(ProducerMerchantRow.producer_id == ProducerKeyRow.producer_id)
             .scalar_subquery()
         )
         # The primary: a key that was revoked a moment ago must not pass because a replica is behind.
         async with self._db.write() as session:
             found = await session.execute(
-                select(ProducerRow, merchants.label("merchant_ids")).where(ProducerRow.key_prefix == prefix)
+                select(ProducerKeyRow, ProducerRow.revoked_at, merchants.label("merchant_ids"))
+                .join(ProducerRow, ProducerRow.id == ProducerKeyRow.producer_id)
+                .where(ProducerKeyRow.prefix == prefix)
             )
             row = found.one_or_none()
-        producer: ProducerRow | None = None if row is None else row.ProducerRow
+        known: ProducerKeyRow | None = None if row is None else row.ProducerKeyRow
         # Compared even where there is none, so that the time does not tell.
-        matches = hmac.compare_digest(hash_producer_secret(secret), producer.key_hash if producer else _NO_HASH)
-        if row is None or producer is None or not matches:
+        matches = hmac.compare_digest(hash_producer_secret(secret), known.hash if known else _NO_HASH)
+        if row is None or known is None or not matches:
             raise CredentialsInvalid
-        if producer.revoked_at is not None or (producer.expires_at is not None and producer.expires_at <= now()):
+        if row.revoked_at is not None or known.revoked_at is not None:
             raise CredentialsInvalid
-        if producer.last_used_at is None or producer.last_used_at < now() - LAST_USED_EVERY:
-            await self._note_use(producer.id)
+        if known.expires_at is not None and known.expires_at <= now():
+            raise CredentialsInvalid
+        if known.certificate_sha256 not in (None, certificate_sha256):
+            raise CredentialsInvalid
+        if known.last_used_at is None or known.last_used_at < now() - LAST_USED_EVERY:
+            await self._note_use(prefix)
         return Principal(
             PrincipalKind.PRODUCER,
-            producer.id,
-            PRODUCER_PERMISSIONS,
+            known.producer_id,
+            scopes_of(known),
             merchant_ids=frozenset(row.merchant_ids or ()),
+            key_prefix=prefix,
         )
 
-    async def _note_use(self, producer_id: UUID) -> None:
+    async def _note_use(self, prefix: str) -> None:
         """Of many calls at once one writes, the others pass it by. When it fails, the call it belongs to goes on."""
         stale = (
-            select(ProducerRow.id)
+            select(ProducerKeyRow.prefix)
             .where(
-                ProducerRow.id == producer_id,
-                or_(ProducerRow.last_used_at.is_(None), ProducerRow.last_used_at < now() - LAST_USED_EVERY),
+                ProducerKeyRow.prefix == prefix,
+                or_(ProducerKeyRow.last_used_at.is_(None), ProducerKeyRow.last_used_at < now() - LAST_USED_EVERY),
             )
             .with_for_update(skip_locked=True)
             .scalar_subquery()
         )
+        noted = update(ProducerKeyRow).where(ProducerKeyRow.prefix == stale).values(last_used_at=now())
         try:
             async with self._db.write() as session:
-                await session.execute(update(ProducerRow).where(ProducerRow.id == stale).values(last_used_at=now()))
+                await session.execute(noted)
         except (Unavailable, SQLAlchemyError) as error:
-            log.warning("producer_use_not_noted", producer_id=str(producer_id), cause=repr(error))
+            log.warning("producer_use_not_noted", key_prefix=prefix, cause=repr(error))
 
 
 def _principal_of(claims: Mapping[str, Any]) -> Principal:

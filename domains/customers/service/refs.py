@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from domains.customers.models import CustomerStatus, OperatorStatus, PayoutMethodKind, WalletProvider
-from wapsi.security.permissions import OperatorRole
+from wapsi.security.permissions import OperatorRole, Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,29 @@ class OperatorRef:
 
 
 @dataclass(frozen=True, slots=True)
-class ProducerRef:
-    """`network_id` is the network whose sales it may report; None is none."""
+class ProducerKeyRef:
+    """`certificate_sha256`: the client certificate that it is bound to; None is none."""
 
-    id: UUID
-    name: str
-    key_prefix: str
-    merchant_ids: frozenset[UUID]
-    network_id: UUID | None
+    prefix: str
+    scopes: frozenset[Permission]
+    certificate_sha256: bytes | None
+    created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerRef:
+    """`network_id` is the network whose sales it may report; None is none. The newest of its keys is the first."""
+
+    id: UUID
+    name: str
+    merchant_ids: frozenset[UUID]
+    network_id: UUID | None
+    revoked_at: datetime | None
     created_at: datetime
+    keys: tuple[ProducerKeyRef, ...]
 
 
 @dataclass(frozen=True, slots=True)

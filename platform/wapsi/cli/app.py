@@ -21,7 +21,7 @@ _COMMANDS = {
     "feed-source": ("wapsi.cli.feed_source", "app"),
     "ledger": ("wapsi.cli.ledger", "app"),
     "operator": ("wapsi.cli.people", "operator_app"),
-    "producer": ("wapsi.cli.people", "producer_app"),
+    "producer": ("wapsi.cli.producers", "app"),
     "merchant": ("wapsi.cli.merchant", "app"),
     "messages": ("wapsi.cli.messages", "command"),
     "top": ("wapsi.cli.top", "command"),

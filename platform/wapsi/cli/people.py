@@ -1,4 +1,4 @@
-"""`wapsi operator` and `wapsi producer`: accounts that no web page makes."""
+"""`wapsi operator`: accounts that no web page makes."""
 
 from typing import Annotated
 
@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 
 from domains.customers import service as customers
-from domains.merchants import service as merchants
 from wapsi.cli.demo import read_demo
 from wapsi.cli.work import in_transaction
 from wapsi.config import Settings
@@ -15,7 +14,6 @@ from wapsi.db import WriteSession
 from wapsi.security.permissions import OperatorRole
 
 operator_app = typer.Typer(help="People who run the platform.", no_args_is_help=True)
-producer_app = typer.Typer(help="Systems that push feeds and sales.", no_args_is_help=True)
 console = Console(stderr=True)
 _LISTED_AT_ONCE = 1000
 NewPassword = Annotated[str, typer.Option("--password", prompt=True, hide_input=True, confirmation_prompt=True)]
@@ -102,23 +100,3 @@ def _change(email: str, *, role: OperatorRole | None = None, status: customers.O
 
     changed = in_transaction(work)
     console.print(f"[green]{changed.email} has the role {changed.role} and is {changed.status}.[/green]")
-
-
-@producer_app.callback()
-def _producers() -> None:
-    """Keeps `add` a subcommand."""
-
-
-@producer_app.command("add")
-def add_producer(
-    name: str,
-    merchant: Annotated[list[str], typer.Option(help="A merchant's slug; repeatable.")],
-) -> None:
-    """Make a producer key for some merchants. The key is printed once, on standard output."""
-
-    async def work(session: WriteSession, settings: Settings) -> str:
-        ids = [(await merchants.get_merchant(session, slug)).id for slug in merchant]
-        _producer, key = await customers.create_producer(session, name, ids)
-        return key
-
-    print(in_transaction(work))

@@ -46,6 +46,7 @@ class Principal:
     """`merchant_ids` bounds a producer to its merchants; None is every merchant (operators).
 
     `withheld`: what the role permits and this session does not, as it began without a second factor.
+    `key_prefix` names the key that a producer came with.
     """
 
     kind: PrincipalKind
@@ -55,6 +56,7 @@ class Principal:
     merchant_ids: frozenset[UUID] | None = field(default=None)
     withheld: frozenset[Permission] = frozenset()
     has_second_factor: bool = False
+    key_prefix: str | None = None
 
     def require(self, permission: Permission) -> None:
         """Raises SecondFactorNeeded, or PermissionMissing, naming the permission."""
@@ -76,8 +78,8 @@ class Principal:
 class Authenticator(Protocol):
     """Turns the credentials behind `Authorization: Bearer` into a principal; the customers domain provides it."""
 
-    async def authenticate(self, bearer: str) -> Principal:
-        """Raises CredentialsInvalid."""
+    async def authenticate(self, bearer: str, *, certificate_sha256: bytes | None = None) -> Principal:
+        """`certificate_sha256`: of the client certificate of the connection. Raises CredentialsInvalid."""
 
     def polling(self) -> AbstractAsyncContextManager[None]:
         """While it is open, what was revoked is looked up in the background; without it, whenever it matters."""

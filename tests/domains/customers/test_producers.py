@@ -1,4 +1,4 @@
-"""Producers' keys: shown once, stored hashed, bound to merchants, refused the moment they end."""
+"""Producers and their keys: shown once, stored hashed, bound to merchants, refused the moment they end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from domains.customers.errors import (
     ProducerNotFound,
     ProducerRevoked,
 )
-from domains.customers.service import ProducerRef
+from domains.customers.service import NewKey, ProducerRef
 from wapsi.clock import now
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import PRODUCER_PERMISSIONS, OperatorRole
@@ -53,7 +53,7 @@ async def refused(runtime: Runtime, key: str) -> bool:
 async def test_a_key_speaks_for_its_merchants_only(runtime: Runtime, insert_merchant: Insert) -> None:
     own, foreign = await insert_merchant("own"), await insert_merchant("foreign")
     producer, key = await make(runtime, own)
-    assert key.startswith(f"wpk_{producer.key_prefix}_")
+    assert key.startswith(f"wpk_{producer.keys[0].prefix}_")
     principal = await runtime.authenticator.authenticate(key)
     assert (principal.kind, principal.id, principal.session_id) == (PrincipalKind.PRODUCER, producer.id, None)
     assert principal.permissions == PRODUCER_PERMISSIONS
@@ -70,8 +70,8 @@ async def test_a_producer_without_merchants_may_use_none(runtime: Runtime, inser
 async def test_a_key_is_stored_as_a_hash(runtime: Runtime, admin_sql: SQL) -> None:
     _, key = await make(runtime)
     secret = key.split("_", 2)[2]
-    (row,) = await admin_sql("SELECT * FROM producers")
-    assert len(row["key_hash"]) == 32
+    (row,) = await admin_sql("SELECT * FROM producers JOIN producer_keys ON producer_id = producers.id")
+    assert len(row["hash"]) == 32
     assert secret not in str(dict(row))
 
 
@@ -104,17 +104,17 @@ async def test_a_revoked_key_is_refused_at_once(runtime: Runtime) -> None:
 
 
 async def test_an_expired_key_is_refused(runtime: Runtime, admin_sql: SQL) -> None:
-    _, key = await make(runtime, expires_at=now() + timedelta(hours=1))
+    _, key = await make(runtime, key=NewKey(expires_at=now() + timedelta(hours=1)))
     assert not await refused(runtime, key)
-    await admin_sql("UPDATE producers SET expires_at = now()")
+    await admin_sql("UPDATE producer_keys SET expires_at = now()")
     assert await refused(runtime, key)
 
 
-async def test_after_a_rotation_only_the_new_key_counts(runtime: Runtime, insert_merchant: Insert) -> None:
+async def test_a_rotation_without_overlap_ends_the_key_before(runtime: Runtime, insert_merchant: Insert) -> None:
     merchant = await insert_merchant("own")
     producer, old = await make(runtime, merchant)
     async with runtime.db.write() as session:
-        rotated, new = await service.rotate_producer(session, producer.id)
+        rotated, new = await service.rotate_producer(session, producer.id, overlap_s=0)
     assert rotated.id == producer.id
     assert await refused(runtime, old)
     assert (await runtime.authenticator.authenticate(new)).merchant_ids == frozenset({merchant})
@@ -132,7 +132,7 @@ async def test_the_last_use_is_noted_once_a_minute(runtime: Runtime, admin_sql: 
     _, key = await make(runtime)
 
     async def last_use() -> Any:
-        return (await admin_sql("SELECT last_used_at FROM producers"))[0][0]
+        return (await admin_sql("SELECT last_used_at FROM producer_keys"))[0][0]
 
     assert await last_use() is None
     await runtime.authenticator.authenticate(key)
@@ -140,19 +140,19 @@ async def test_the_last_use_is_noted_once_a_minute(runtime: Runtime, admin_sql: 
     assert now() - first < timedelta(seconds=10)
     await runtime.authenticator.authenticate(key)
     assert await last_use() == first
-    await admin_sql("UPDATE producers SET last_used_at = now() - interval '61 seconds'")
+    await admin_sql("UPDATE producer_keys SET last_used_at = now() - interval '61 seconds'")
     await runtime.authenticator.authenticate(key)
     assert await last_use() > first
 
 
 async def test_a_use_that_cannot_be_noted_fails_no_call(runtime: Runtime, admin_sql: SQL) -> None:
     producer, key = await make(runtime)
-    await admin_sql("REVOKE UPDATE ON producers FROM wapsi_app")
+    await admin_sql("REVOKE UPDATE ON producer_keys FROM wapsi_app")
     try:
         assert (await runtime.authenticator.authenticate(key)).id == producer.id
     finally:
-        await admin_sql("GRANT UPDATE ON producers TO wapsi_app")
-    assert (await admin_sql("SELECT last_used_at FROM producers"))[0][0] is None
+        await admin_sql("GRANT UPDATE ON producer_keys TO wapsi_app")
+    assert (await admin_sql("SELECT last_used_at FROM producer_keys"))[0][0] is None
 
 
 async def test_a_use_does_not_wait_for_somebody_who_holds_the_row(runtime: Runtime) -> None:
@@ -166,7 +166,7 @@ async def test_a_use_does_not_wait_for_somebody_who_holds_the_row(runtime: Runti
 async def test_a_producer_for_what_does_not_exist_is_not_made(runtime: Runtime, admin_sql: SQL) -> None:
     for options, error in (
         ({"network_id": uuid4()}, NetworkUnknown),
-        ({"expires_at": now()}, ProducerExpiryPast),
+        ({"key": NewKey(expires_at=now())}, ProducerExpiryPast),
     ):
         with pytest.raises(error):
             await make(runtime, **options)
@@ -210,9 +210,9 @@ async def test_an_operator_makes_rotates_and_revokes_a_producer(
 
     path = f"/v1/admin/producers/{made.json()['id']}"
     headers = keyed(admin)
-    rotated = await api.post(f"{path}:rotate", headers=headers)
+    rotated = await api.post(f"{path}:rotate", json={"overlap_s": 0}, headers=headers)
     assert rotated.status_code == 200, rotated.text
-    assert (await api.post(f"{path}:rotate", headers=headers)).json()["key"] is None
+    assert (await api.post(f"{path}:rotate", json={"overlap_s": 0}, headers=headers)).json()["key"] is None
     assert await refused(runtime, key)
     assert not await refused(runtime, rotated.json()["key"]), "a lost answer does not rotate twice"
 
