@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from domains.customers import service
 from domains.customers.router.routers import REFUSED, Customer, Operator, admin_router, router, user_agent_of
+from domains.customers.router.throttle import DeviceToken, attempted
 from domains.customers.schemas.sessions import (
     OperatorSignInIn,
     RefreshIn,
@@ -19,7 +20,8 @@ from domains.customers.schemas.sessions import (
 from domains.customers.service import SecondStep, SessionIssuer, SubjectKind, login_of
 from wapsi.http.deps import PublicDep, RuntimeDep, WriteDep
 from wapsi.http.problems import problem_responses
-from wapsi.limits.policies import SECOND_FACTOR
+from wapsi.http.rate_limits import limited
+from wapsi.limits.policies import CODE, REFRESH, SECOND_FACTOR, SIGN_IN_ADDRESS
 from wapsi.runtime import Runtime
 from wapsi.security.principal import CredentialsInvalid
 
@@ -29,17 +31,31 @@ _SIGNED_IN: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/v1/sessions", status_code=201, response_model=TokensOut, responses=_SIGNED_IN, dependencies=[PublicDep])
-async def sign_in(request: Request, runtime: RuntimeDep, body: SignInIn) -> Response:
+@router.post(
+    "/v1/sessions",
+    status_code=201,
+    response_model=TokensOut,
+    responses=_SIGNED_IN,
+    dependencies=[PublicDep],
+    openapi_extra=limited(SIGN_IN_ADDRESS),
+)
+async def sign_in(request: Request, runtime: RuntimeDep, body: SignInIn, device_token: DeviceToken = None) -> Response:
     """For customers. One answer for a wrong password, an unknown contact and a suspended account.
 
-    An account with a second factor gets a 202 with a challenge, for /v1/sessions:verify.
+    An account with a second factor gets a 202 with a challenge, for /v1/sessions:verify. The Device-Token of the
+    answer, sent with the next sign-in, keeps strangers' mistakes from counting against this device.
     """
     login = login_of(body.email, body.phone)
-    return await _sign_in(request, runtime, SubjectKind.CUSTOMER, login, body.password)
+    return await _sign_in(request, runtime, SubjectKind.CUSTOMER, login, body.password, device_token)
 
 
-@router.post("/v1/sessions:verify", status_code=201, responses=problem_responses(401, 422), dependencies=[PublicDep])
+@router.post(
+    "/v1/sessions:verify",
+    status_code=201,
+    responses=problem_responses(401, 422),
+    dependencies=[PublicDep],
+    openapi_extra=limited(CODE),
+)
 async def verify_second_factor(
     request: Request, response: Response, runtime: RuntimeDep, body: SecondFactorIn
 ) -> TokensOut:
@@ -54,7 +70,12 @@ async def verify_second_factor(
     return TokensOut.of(tokens)
 
 
-@router.post("/v1/sessions:refresh", responses=problem_responses(401, 422), dependencies=[PublicDep])
+@router.post(
+    "/v1/sessions:refresh",
+    responses=problem_responses(401, 422),
+    dependencies=[PublicDep],
+    openapi_extra=limited(REFRESH),
+)
 async def refresh_session(request: Request, response: Response, runtime: RuntimeDep, body: RefreshIn) -> TokensOut:
     """New tokens for a refresh token, for customers and operators alike.
 
@@ -78,11 +99,18 @@ async def sign_out(session: WriteDep, principal: Customer) -> None:
 
 
 @admin_router.post(
-    "/sessions", status_code=201, response_model=TokensOut, responses=_SIGNED_IN, dependencies=[PublicDep]
+    "/sessions",
+    status_code=201,
+    response_model=TokensOut,
+    responses=_SIGNED_IN,
+    dependencies=[PublicDep],
+    openapi_extra=limited(SIGN_IN_ADDRESS),
 )
-async def sign_in_operator(request: Request, runtime: RuntimeDep, body: OperatorSignInIn) -> Response:
+async def sign_in_operator(
+    request: Request, runtime: RuntimeDep, body: OperatorSignInIn, device_token: DeviceToken = None
+) -> Response:
     """For operators; goes on at /v1/sessions:verify, and is refreshed at /v1/sessions:refresh."""
-    return await _sign_in(request, runtime, SubjectKind.OPERATOR, body.email, body.password)
+    return await _sign_in(request, runtime, SubjectKind.OPERATOR, body.email, body.password, device_token)
 
 
 @admin_router.delete("/sessions/current", status_code=204, responses=problem_responses(401, 403))
@@ -92,15 +120,23 @@ async def sign_out_operator(session: WriteDep, principal: Operator) -> None:
         await service.end_session(session, principal.session_id)
 
 
-async def _sign_in(request: Request, runtime: Runtime, kind: SubjectKind, login: str, password: SecretStr) -> Response:
-    result = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
-        runtime.db, kind, login, password.get_secret_value(), user_agent_of(request)
-    )
+async def _sign_in(
+    request: Request,
+    runtime: Runtime,
+    kind: SubjectKind,
+    login: str,
+    password: SecretStr,
+    device_token: str | None,
+) -> Response:
+    async with attempted(request, runtime, kind, login, device_token) as headers:
+        result = await SessionIssuer(runtime.keys, runtime.settings).sign_in(
+            runtime.db, kind, login, password.get_secret_value(), user_agent_of(request)
+        )
     waits = isinstance(result, SecondStep)
     answer = SecondStepOut.of(result) if isinstance(result, SecondStep) else TokensOut.of(result)
     return Response(
         answer.model_dump_json(),
         status_code=202 if waits else 201,
         media_type="application/json",
-        headers={"Cache-Control": "no-store"},
+        headers={"Cache-Control": "no-store", **headers},
     )

@@ -5,7 +5,7 @@ on a public route by the address, and by what a parameter of the path names.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -113,21 +113,15 @@ def _policies_header(policies: tuple[Policy, ...]) -> bytes:
     return ", ".join(f'"{policy.name}";q={policy.quota};w={policy.window_s}' for policy in policies).encode()
 
 
-async def note(request: Request, check: Callable[[RateLimits], Any]) -> None:
-    """For a router that counts by what it alone knows: adds the verdict to what the caller is told.
-
-    `check` is given the limits and returns what gives a verdict. Raises RateLimited.
-    """
+async def note(request: Request, policy: Policy, *identity: str) -> None:
+    """For a router that counts by what it alone knows: as other limits are told to the caller. Raises RateLimited."""
     limits = _limits_of(request)
     if limits is not None:
-        _take(request.scope, await check(limits))
+        await _require(request.scope, limits, policy, *identity)
 
 
 async def _require(scope: Scope, limits: RateLimits, policy: Policy, *identity: str) -> None:
-    _take(scope, await limits.hit(policy, *identity))
-
-
-def _take(scope: Scope, verdict: Verdict) -> None:
+    verdict = await limits.hit(policy, *identity)
     verdicts: list[Verdict] = scope.setdefault("rate_limits", [])
     verdicts.append(verdict)
     if not verdict.allowed:

@@ -566,7 +566,7 @@ async def test_changes_are_audited_without_secrets(desk: Desk, server: FeedServe
         ({"url": "https://feeds.example:6379/f"}, "FEED_SOURCE_INVALID"),
         ({"url": "https://feeds.example/?t=***"}, "FEED_SOURCE_INVALID"),
         ({"url": "nonsense"}, "FEED_SOURCE_INVALID"),
-        ({"url": "https://feeds.example/\u0000"}, "FEED_SOURCE_INVALID"),
+        ({"url": "https://feeds.example/\u0000"}, "JSON_INVALID"),
         ({"url": "https://feeds.example/f", "options": {"map": ["nonsense"]}}, "FEED_OPTIONS_INVALID"),
         ({"url": "https://feeds.example/f", "options": {"sha256": "x"}}, "REQUEST_INVALID"),
         ({"url": "https://feeds.example/f", "every_s": 299}, "REQUEST_INVALID"),
