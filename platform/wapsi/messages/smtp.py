@@ -1,17 +1,16 @@
 """E-mail over SMTP, encrypted on the way."""
 
 import asyncio
-import ssl
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
-from functools import lru_cache
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiosmtplib
 
 from wapsi.clock import now
 from wapsi.messages.message import Message, MessageNotSent, MessageRefused
+from wapsi.messages.tls import tls_context
 
 TIMEOUT_S = 15.0
 _SUBMISSION_PORT = 587
@@ -80,15 +79,10 @@ class SMTPSender:
             # Looked up otherwise, which blocks the loop.
             local_hostname=self._own_name,
             timeout=TIMEOUT_S,
-            tls_context=await asyncio.to_thread(_tls_context),
+            tls_context=await tls_context(),
         )
         async with asyncio.timeout(2 * TIMEOUT_S), client:
             await client.send_message(mail)
-
-
-@lru_cache(maxsize=1)
-def _tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _by_code(words: str, code: int) -> MessageNotSent | MessageRefused:

@@ -2,10 +2,12 @@
 
 import time
 
+import httpcore2  # noqa: F401  # the first client would import it, and read files on the event loop
 import httpx2
 import orjson
 
 from wapsi.messages.message import Message, MessageNotSent, MessageRefused
+from wapsi.messages.tls import tls_context
 from wapsi.security.webhooks import sign_webhook
 
 TIMEOUT_S = 15.0
@@ -27,7 +29,9 @@ class WebhookSender:
         headers = sign_webhook(self._secret, f"msg_{message.id.hex}", int(time.time()), body)
         headers["Content-Type"] = "application/json"
         try:
-            async with httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client:
+            async with httpx2.AsyncClient(
+                verify=await tls_context(), timeout=TIMEOUT_S, follow_redirects=False, trust_env=False
+            ) as client:
                 answer = await client.post(self._url, content=body, headers=headers)
         except httpx2.HTTPError as error:
             raise MessageNotSent(f"The gateway could not be used ({type(error).__name__}).") from None
