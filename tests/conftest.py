@@ -118,6 +118,12 @@ _MAY_BLOCK = (
     ("redis/utils.py", {"get_lib_version"}, "looks up its own version, once a connection"),
     ("fastapi/routing.py", {"_extract_endpoint_context"}, "finds a route's source, once a route"),
     ("rich/traceback.py", {"_render_stack"}, "draws sources into tracebacks; configure_logs() turns that off"),
+    ("wapsi/rpc/tls.py", {"_stamped", "_read"}, "small files, before anybody is served; later only if one has changed"),
+    (
+        "tests/platform/rpc/test_tls.py",
+        {"test_a_renewed_certificate_is_taken_without_a_restart_and_a_broken_one_is_not"},
+        "a test's own files",
+    ),
     ("wapsi/migrations/run.py", {"head_revision", "<lambda>"}, "reads the migrations; its loop serves nobody"),
     ("wapsi/cli/doctor.py", {"examine", "_schema"}, "its loop serves nobody"),
     ("tests/platform/queue/test_relay.py", {"messages"}, "a test's own look into the queue"),

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     grpc_host: str = "127.0.0.1"
     grpc_port: int = Field(50051, ge=0, le=65535)
     grpc_reflection: bool | None = Field(None, description="Default: on, but in production off.")
+    grpc_calls_at_once: int = Field(100, ge=1, description="Calls and streams of one producer key in a process.")
+    grpc_tls_cert_file: Path | None = Field(None, description="PEM, the server's own certificate first.")
+    grpc_tls_key_file: Path | None = Field(None, description="PEM, its key, not encrypted.")
+    grpc_tls_client_ca_file: Path | None = Field(None, description="PEM: a client needs a certificate of one of these.")
     shutdown_grace_s: float = Field(4.0, gt=0)
 
     secret_key: SecretStr = Field(description="At least 32 characters: HMACs of tokens and fingerprints.")
@@ -208,6 +212,14 @@ class Settings(BaseSettings):
         if self.sms_url is not None:
             return self.sms_url.get_secret_value()
         return None if self.environment is Environment.PRODUCTION else CONSOLE
+
+    @model_validator(mode="after")
+    def _certificates_are_whole(self) -> Self:
+        if (self.grpc_tls_cert_file is None) != (self.grpc_tls_key_file is None):
+            raise ValueError("grpc_tls_cert_file and grpc_tls_key_file go together")
+        if self.grpc_tls_client_ca_file is not None and self.grpc_tls_cert_file is None:
+            raise ValueError("grpc_tls_client_ca_file needs grpc_tls_cert_file and grpc_tls_key_file")
+        return self
 
     @property
     def reflection_enabled(self) -> bool:

@@ -16,7 +16,7 @@ import grpc
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
 from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
-from wapsi.rpc.errors import reason_of
+from wapsi.rpc.errors import reason_of, retry_after_of
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.rpc.offers.v1 import offer_sync_pb2_grpc as pb_grpc
 from wapsi.threads import OneThread
@@ -30,6 +30,8 @@ MAX_ATTEMPTS = 8
 CALL_TIMEOUT_S = 30.0
 _PAUSE_S = 0.25
 _PAUSE_LIMIT_S = 8.0
+# A server that asks for more patience than this is asked again by whoever calls.
+_LONGEST_WAIT_S = 120.0
 # A connection that died without a word is noticed within a minute, where TCP would wait for a quarter of an hour.
 _CHANNEL_OPTIONS = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 20_000))
 _RETRYABLE = frozenset(
@@ -212,7 +214,7 @@ class Producer:
                 raise _rejected(failure) from failure
             if attempt >= MAX_ATTEMPTS:
                 raise SyncRejected("The server ends the stream before all is stored.", code="UNAVAILABLE", reason=None)
-            await _pause(attempt)
+            await _pause(attempt, failure)
             resumed += 1
             committed = (await self._get(sync.sync_id)).committed_offset
 
@@ -233,7 +235,7 @@ class Producer:
                 attempt += 1
                 if not _may_pass(error) or attempt >= MAX_ATTEMPTS:
                     raise _rejected(error) from error
-                await _pause(attempt)
+                await _pause(attempt, error)
 
     async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[R, S]", request: R) -> S:
         for attempt in itertools.count(1):
@@ -242,7 +244,7 @@ class Producer:
             except grpc.aio.AioRpcError as error:
                 if not _may_pass(error) or attempt >= MAX_ATTEMPTS:
                     raise _rejected(error) from error
-                await _pause(attempt)
+                await _pause(attempt, error)
         raise AssertionError("unreachable")
 
 
@@ -304,15 +306,23 @@ def _take_whole(items: Iterator[pb.OfferItem]) -> list[pb.OfferItem]:
 
 
 def _may_pass(error: grpc.aio.AioRpcError, *others: grpc.StatusCode) -> bool:
-    """INTERNAL without one of our reasons is gRPC's own, such as a message written to a call that had just ended."""
+    """INTERNAL without one of our reasons is gRPC's own, such as a message written to a call that had just ended.
+
+    RESOURCE_EXHAUSTED passes where the server says when: a limit, and not a message that is too large.
+    """
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        wait_s = retry_after_of(error)
+        return wait_s is not None and wait_s <= _LONGEST_WAIT_S
     if error.code() is grpc.StatusCode.INTERNAL:
         return reason_of(error) is None
     return error.code() in _RETRYABLE or error.code() in others
 
 
-async def _pause(attempt: int) -> None:
+async def _pause(attempt: int, error: grpc.aio.AioRpcError | None) -> None:
+    """Longer each time, and at least as long as the server asks for."""
+    asked_s = (None if error is None else retry_after_of(error)) or 0.0
     limit = min(_PAUSE_LIMIT_S, _PAUSE_S * 2**attempt)
-    await asyncio.sleep(random.uniform(limit / 2, limit))  # noqa: S311  # spreads retries, guards nothing
+    await asyncio.sleep(asked_s + random.uniform(limit / 2, limit))  # noqa: S311  # spreads retries, guards nothing
 
 
 def _rejected(error: grpc.aio.AioRpcError) -> SyncRejected:

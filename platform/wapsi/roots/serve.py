@@ -17,6 +17,7 @@ from wapsi.roots.container import checked, make_runtime
 from wapsi.roots.errors import CannotListen
 from wapsi.roots.grpc_app import make_rpc_server
 from wapsi.roots.http_app import make_front, make_http_app
+from wapsi.rpc.tls import CertificateUnusable
 from wapsi.runtime import Runtime
 from wapsi.telemetry.saturation import watch_process
 from wapsi.telemetry.setup import Telemetry
@@ -54,9 +55,11 @@ async def serve(settings: Settings, telemetry: Telemetry, *, rest: bool, grpc: b
 
 @contextlib.asynccontextmanager
 async def _serving_grpc(runtime: Runtime, stop: asyncio.Event) -> AsyncIterator[None]:
-    server = make_rpc_server(runtime)
     try:
+        server = make_rpc_server(runtime)
         await server.start()
+    except CertificateUnusable as error:
+        raise CannotListen(str(error)) from error
     except RuntimeError as error:
         settings = runtime.settings
         raise _cannot_listen(settings.grpc_host, settings.grpc_port, "WAPSI_GRPC_PORT") from error

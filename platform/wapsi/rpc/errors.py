@@ -1,7 +1,7 @@
 """Domain errors as google.rpc.Status: the code from the one table in wapsi.errors, with ErrorInfo and BadRequest."""
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -24,6 +24,9 @@ def status_of(error: DomainError) -> status_pb2.Status:
                 )
             )
         )
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        packed.append(_pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=retry_after_s))))
     return status_pb2.Status(code=code_pb2.Code.Value(error.category.grpc_code), message=error.message, details=packed)
 
 
@@ -49,6 +52,16 @@ def reason_of(error: grpc.aio.AioRpcError) -> str | None:
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
             return str(info.reason)
+    return None
+
+
+def retry_after_of(error: grpc.aio.AioRpcError) -> float | None:
+    """For clients: in so many seconds the server wants the call again, None where it does not say."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # as above
+    for detail in status.details if status is not None else ():
+        info = error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            return float(info.retry_delay.ToTimedelta().total_seconds())
     return None
 
 

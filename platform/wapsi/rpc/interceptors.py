@@ -1,5 +1,6 @@
 """Interceptors, outermost first: telemetry (OpenTelemetry's), Errors, Authentication."""
 
+import contextlib
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,8 +13,10 @@ from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServerInterceptor
 
 from wapsi.errors import DomainError, Invalid
+from wapsi.rpc.call_limits import CallLimits
 from wapsi.rpc.errors import abort, internal_status, status_of
 from wapsi.rpc.service import set_current_principal
+from wapsi.rpc.tls import fingerprint_of
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Authenticator, bearer_of
 from wapsi.telemetry.calls import record_call
@@ -111,14 +114,22 @@ def _log(method: str, context: Any, started_s: float, *, is_stream: bool) -> Non
 
 
 class Authentication(ServerInterceptor):
-    """Authenticates each call and checks its method's permission; methods that are not listed are refused."""
+    """Authenticates each call, checks its method's permission and its caller's limits.
+
+    Methods that are not listed are refused.
+    """
 
     def __init__(
-        self, authenticator: Authenticator, permissions: Mapping[str, Permission], public: frozenset[str]
+        self,
+        authenticator: Authenticator,
+        permissions: Mapping[str, Permission],
+        public: frozenset[str],
+        limits: CallLimits,
     ) -> None:
         self._authenticator = authenticator
         self._permissions = permissions
         self._public = public
+        self._limits = limits
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Handler | None:
         handler: Handler | None = await continuation(details)
@@ -128,23 +139,28 @@ class Authentication(ServerInterceptor):
         metadata = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
         authorization = metadata.get("authorization")
 
-        async def authenticate(_context: Any) -> None:
-            principal = await self._authenticator.authenticate(bearer_of(authorization))
+        @contextlib.asynccontextmanager
+        async def let_in(context: Any) -> AsyncIterator[None]:
+            principal = await self._authenticator.authenticate(
+                bearer_of(authorization), certificate_sha256=fingerprint_of(context.auth_context())
+            )
             principal.require(permission)
-            set_current_principal(principal)
+            async with self._limits.call(principal):
+                set_current_principal(principal)
+                yield
 
         if handler.response_streaming:
 
             async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-                await authenticate(context)
-                async for response in _streaming(handler)(request, context):
-                    yield response
+                async with let_in(context):
+                    async for response in _streaming(handler)(request, context):
+                        yield response
 
             return _rebuild(handler, stream)
 
         async def unary(request: Any, context: Any) -> Any:
-            await authenticate(context)
-            return await _unary(handler)(request, context)
+            async with let_in(context):
+                return await _unary(handler)(request, context)
 
         return _rebuild(handler, unary)
 

@@ -9,8 +9,10 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
+from wapsi.rpc.call_limits import CallLimits
 from wapsi.rpc.interceptors import Authentication, Errors
 from wapsi.rpc.service import RPCService
+from wapsi.rpc.tls import ServerCertificates
 from wapsi.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -21,10 +23,15 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 class RPCServer:
-    """`await start()`, then `await stop()`. `port` is the bound one (useful with port 0)."""
+    """`await start()`, then `await stop()`. `port` is the bound one (useful with port 0).
+
+    Raises CertificateUnusable.
+    """
 
     def __init__(self, runtime: Runtime, services: Sequence[RPCService]) -> None:
         self._settings = runtime.settings
+        self._certificates = ServerCertificates.of(runtime.settings)
+        limits = CallLimits(runtime.limits, at_once=runtime.settings.grpc_calls_at_once)
         permissions = {
             method: needed for service in services for method, needed in service.method_permissions().items()
         }
@@ -33,7 +40,7 @@ class RPCServer:
             interceptors=[
                 aio_server_interceptor(),  # type: ignore[no-untyped-call]
                 Errors(),
-                Authentication(runtime.authenticator, permissions, public),
+                Authentication(runtime.authenticator, permissions, public, limits),
             ],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -55,11 +62,15 @@ class RPCServer:
 
     async def start(self) -> None:
         """Raises RuntimeError when the port is taken."""
-        self.port = self._server.add_insecure_port(f"{self._settings.grpc_host}:{self._settings.grpc_port}")
+        address = f"{self._settings.grpc_host}:{self._settings.grpc_port}"
+        if self._certificates is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, self._certificates.credentials())
         await self._server.start()
         for name in self._names:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        log.info("grpc_started", port=self.port)
+        log.info("grpc_started", port=self.port, tls=self._certificates is not None)
 
     async def stop(self) -> None:
         """Says NOT_SERVING first, then lets calls in flight finish within the grace."""

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from wapsi.errors import DataLoss, DomainError, PreconditionFailed
+from wapsi.errors import DataLoss, DomainError, Exhausted, PreconditionFailed
 from wapsi.producer import FeedChanged, Producer, ProgressReport, SyncRejected, client
 from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
 from wapsi.rpc.errors import abort, status_of
@@ -350,3 +350,36 @@ async def test_large_items_go_in_smaller_batches(
         on_progress=lambda report: sizes.append(report.done) if report.phase == "pushing" else None,
     )
     assert sizes == [3, 6, 7]
+
+
+class AskedTooOften(Exhausted):
+    reason = "RATE_LIMITED"
+    retry_after_s = 0
+
+
+async def test_a_limit_is_waited_for_as_long_as_the_server_says(
+    server: Server, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    real_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        await real_sleep(0)
+
+    monkeypatch.setattr(client.asyncio, "sleep", sleep)
+    error = AskedTooOften("Too many requests.")
+    error.retry_after_s = 7
+    server.start_errors = [error]
+    assert (await push(producer, feed(3))).state == pb.SYNC_STATE_SUCCEEDED
+    assert [wait >= 7 for wait in waits[:1]] == [True]
+
+
+async def test_a_limit_that_lasts_too_long_is_told(server: Server, producer: Producer) -> None:
+    error = AskedTooOften("Too many requests.")
+    error.retry_after_s = 3600
+    server.start_errors = [error]
+    with pytest.raises(SyncRejected) as refused:
+        await push(producer, feed(3))
+    assert (refused.value.code, refused.value.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
+    assert server.calls == ["StartSync"]
