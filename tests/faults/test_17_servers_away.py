@@ -68,7 +68,8 @@ async def test_postgres_goes_away_under_load(
         f" {len(load.outcomes)} requests, failed: {dict(failed)}"
     )
     assert load.failures(until_s=away_s - 1) == {}
-    assert {told for _name, told in failed} <= FIT_TO_FAIL
+    crashes = [entry["exception"] for entry in platform.serve.events("request_failed")]
+    assert {told for _name, told in failed} <= FIT_TO_FAIL, "\n".join(crashes)
     assert failed, "nothing noticed that the database was away"
     assert load.failures(since_s=healed_s + 1) == {}
     assert min(load.fine(since_s=healed_s + 1).values()) > 0
