@@ -102,6 +102,27 @@ class FactorNotFound(NotFound):
     reason = "FACTOR_NOT_FOUND"
 
 
+class PasskeyInvalid(Invalid):
+    """One answer for another origin, another challenge, a signature that does not hold, and what cannot be read."""
+
+    reason = "PASSKEY_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("The device's answer does not belong to this challenge. Begin again.")
+
+
+class PasskeyExists(Conflict):
+    reason = "PASSKEY_EXISTS"
+
+
+class PasskeyLimit(PreconditionFailed):
+    reason = "PASSKEY_LIMIT"
+
+
+class PasskeyNotFound(NotFound):
+    reason = "PASSKEY_NOT_FOUND"
+
+
 class SessionNotFound(NotFound):
     reason = "SESSION_NOT_FOUND"
 

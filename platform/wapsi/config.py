@@ -77,6 +77,10 @@ class Settings(BaseSettings):
 
     secret_key: SecretStr = Field(description="At least 32 characters: HMACs of tokens and fingerprints.")
     signing_key: SecretStr = Field(description="Ed25519 seed, 32 bytes in base64: signs tokens and receipts.")
+    passkey_rp_id: str | None = Field(None, description="The domain of passkeys; default: the host of public_url.")
+    passkey_origins: Annotated[list[str], NoDecode] = Field(
+        [], description="Where passkeys are used, separated by commas; default: public_url."
+    )
     secret_keys_previous: SecretStr = Field(
         SecretStr(""), description="Earlier values of secret_key, separated by commas: what they made is still known."
     )
@@ -131,7 +135,7 @@ class Settings(BaseSettings):
             raise ValueError("is not a URL that can be read") from None
         return value
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "passkey_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:
         if isinstance(value, str):

@@ -142,7 +142,8 @@ class World:
     async def thing(self, name: str) -> str:
         makers: dict[str, Callable[[], Awaitable[str]]] = {
             "unique": self._unique,
-            "session_id": self._session_id,
+            "session_id": self._nobodys_id,
+            "passkey_id": self._nobodys_id,
             "slug": self._slug,
             "new_slug": self._new_slug,
             "paused_slug": self._paused_slug,
@@ -175,8 +176,8 @@ class World:
         }
         return await makers[name]()
 
-    async def _session_id(self) -> str:
-        """Nobody's; whose sessions can be ended is tested in test_own_sessions."""
+    async def _nobodys_id(self) -> str:
+        """Whose sessions and passkeys can be reached is tested in test_own_sessions and test_passkeys."""
         return str(uuid4())
 
     async def _unique(self) -> str:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from domains.customers import service
 from domains.customers.router.routers import REFUSED, Customer, Operator, admin_router, router, user_agent_of
 from domains.customers.router.throttle import DeviceToken, attempted
+from domains.customers.schemas.passkeys import PasskeyOptionsOut, PasskeySignInIn
 from domains.customers.schemas.sessions import (
     OperatorSignInIn,
     RefreshIn,
@@ -17,7 +18,7 @@ from domains.customers.schemas.sessions import (
     SignInIn,
     TokensOut,
 )
-from domains.customers.service import SecondStep, SessionIssuer, SubjectKind, login_of
+from domains.customers.service import CHALLENGE_LIFETIME_S, SecondStep, SessionIssuer, SubjectKind, login_of
 from wapsi.http.deps import PublicDep, RuntimeDep, WriteDep
 from wapsi.http.problems import problem_responses
 from wapsi.http.rate_limits import limited
@@ -64,8 +65,34 @@ async def verify_second_factor(
     challenge = issuer.second_step(body.challenge)
     identity = f"{challenge.kind}:{challenge.subject_id}"
     await runtime.limits.require(SECOND_FACTOR, identity)
-    tokens = await issuer.verify(runtime.db, challenge, body.code.get_secret_value(), user_agent_of(request))
+    tokens = await issuer.verify(runtime.db, challenge, body.proof, user_agent_of(request))
     await runtime.limits.forget(SECOND_FACTOR, identity)
+    response.headers["Cache-Control"] = "no-store"
+    return TokensOut.of(tokens)
+
+
+@router.post("/v1/sessions:passkey-options", responses=problem_responses(422), dependencies=[PublicDep])
+async def passkey_sign_in_options(response: Response, runtime: RuntimeDep) -> PasskeyOptionsOut:
+    """What navigator.credentials.get() needs to sign in without a password; the same for everybody."""
+    token, options = SessionIssuer(runtime.keys, runtime.settings).passkey_options()
+    response.headers["Cache-Control"] = "no-store"
+    return PasskeyOptionsOut(challenge=token, expires_in=CHALLENGE_LIFETIME_S, options=options)
+
+
+@router.post(
+    "/v1/sessions:passkey",
+    status_code=201,
+    responses=problem_responses(401, 422),
+    dependencies=[PublicDep],
+    openapi_extra=limited(SIGN_IN_ADDRESS),
+)
+async def sign_in_by_passkey(
+    request: Request, response: Response, runtime: RuntimeDep, body: PasskeySignInIn
+) -> TokensOut:
+    """Signs in the customer or the operator whose passkey it is: a device that has verified its user is two factors."""
+    tokens = await SessionIssuer(runtime.keys, runtime.settings).sign_in_by_passkey(
+        runtime.db, body.challenge, body.credential.model_dump(), user_agent_of(request)
+    )
     response.headers["Cache-Control"] = "no-store"
     return TokensOut.of(tokens)
 

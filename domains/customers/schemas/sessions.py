@@ -1,13 +1,14 @@
 """Signing in. Passwords and tokens appear in no other representation."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_validator
 
 from domains.customers.schemas.common import Body
 from domains.customers.schemas.factors import Code
+from domains.customers.schemas.passkeys import Challenge, Credential
 from domains.customers.service import PASSWORD_MAX_LENGTH, FactorMethod, OwnSession, SecondStep, Tokens
 from wapsi.security.principal import Principal
 
@@ -38,10 +39,24 @@ class RefreshIn(Body):
 
 
 class SecondFactorIn(Body):
-    """`code`: six digits of the authenticator app, or a recovery code."""
+    """One of `code` (six digits of the authenticator app, or a recovery code) and `credential`, a passkey's answer."""
 
-    challenge: Annotated[str, StringConstraints(max_length=2000)]
-    code: Code
+    challenge: Challenge
+    code: Code | None = None
+    credential: Credential | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.code is None) == (self.credential is None):
+            raise ValueError("give one of code and credential")
+        return self
+
+    @property
+    def proof(self) -> str | dict[str, Any]:
+        if self.code is not None:
+            return self.code.get_secret_value()
+        assert self.credential is not None
+        return self.credential.model_dump()
 
 
 class SecondStepOut(BaseModel):
@@ -51,10 +66,16 @@ class SecondStepOut(BaseModel):
     challenge: str
     expires_in: int
     methods: list[FactorMethod]
+    passkey_options: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, step: SecondStep) -> Self:
-        return cls(challenge=step.challenge, expires_in=step.expires_in_s, methods=list(step.methods))
+        return cls(
+            challenge=step.challenge,
+            expires_in=step.expires_in_s,
+            methods=list(step.methods),
+            passkey_options=None if step.passkey_options is None else dict(step.passkey_options),
+        )
 
 
 class SessionOut(BaseModel):

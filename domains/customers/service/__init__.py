@@ -40,18 +40,22 @@ from domains.customers.service.accounts import (
 )
 from domains.customers.service.answers import answer_verification
 from domains.customers.service.authentication import Authentication
+from domains.customers.service.challenges import LIFETIME_S as CHALLENGE_LIFETIME_S
 from domains.customers.service.challenges import Challenge
 from domains.customers.service.codes import forget_verifications, is_right_code
 from domains.customers.service.contact_changes import ask_for_contact, finish_contact
 from domains.customers.service.contacts import Contact, login_of
 from domains.customers.service.deletion import ERASE_AGAIN, delete_account, erase_again
 from domains.customers.service.enrolment import (
+    drop_passkey,
     drop_totp,
     enrol_operator,
+    finish_passkey,
     finish_totp,
     get_factors,
     renew_recovery_codes,
     reset_operator_factors,
+    start_passkey,
     start_totp,
 )
 from domains.customers.service.factors import Factors, remove_factors
@@ -77,6 +81,7 @@ from domains.customers.service.own_sessions import (
     end_own_session,
     list_sessions,
 )
+from domains.customers.service.passkeys import PasskeyRef, list_passkeys, rename_passkey
 from domains.customers.service.passwords import check_new_password
 from domains.customers.service.payout_methods import (
     add_bank_account,
@@ -123,6 +128,7 @@ from domains.customers.service.support import (
 from domains.customers.service.totp import TOTPSecret, totp_code
 
 __all__ = [
+    "CHALLENGE_LIFETIME_S",
     "DEFAULT_OVERLAP",
     "ERASE_AGAIN",
     "LONGEST_OVERLAP",
@@ -153,6 +159,7 @@ __all__ = [
     "OperatorRef",
     "OperatorStatus",
     "OwnSession",
+    "PasskeyRef",
     "PasswordInvalid",
     "PasswordWrong",
     "PayoutMethodExists",
@@ -191,6 +198,7 @@ __all__ = [
     "create_operator",
     "create_producer",
     "delete_account",
+    "drop_passkey",
     "drop_totp",
     "end_message",
     "end_other_sessions",
@@ -203,6 +211,7 @@ __all__ = [
     "find_customer",
     "find_operator",
     "finish_contact",
+    "finish_passkey",
     "finish_reset",
     "finish_sign_up",
     "finish_totp",
@@ -220,6 +229,7 @@ __all__ = [
     "list_favourites",
     "list_messages",
     "list_operators",
+    "list_passkeys",
     "list_payout_methods",
     "list_producers",
     "list_sessions",
@@ -231,6 +241,7 @@ __all__ = [
     "remove_factors",
     "remove_favourite",
     "remove_payout_method",
+    "rename_passkey",
     "renew_recovery_codes",
     "reset_operator_factors",
     "reset_operator_password",
@@ -238,6 +249,7 @@ __all__ = [
     "revoke_producer_key",
     "rotate_producer",
     "sign_up",
+    "start_passkey",
     "start_totp",
     "suspend_customer",
     "totp_code",

@@ -3,12 +3,23 @@
 The first factor brings ten recovery codes and ends all other sessions: they had shown less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from domains.customers.errors import CustomerNotFound, FactorCodeWrong, FactorNotFound
-from domains.customers.models import SubjectKind
+from sqlalchemy import delete
+
+from domains.customers.errors import ChallengeInvalid, CustomerNotFound, FactorCodeWrong, FactorNotFound
+from domains.customers.models import PasskeyRow, SubjectKind
+from domains.customers.service.challenges import ChallengePurpose, attempt, make_challenge, read_challenge, spend
 from domains.customers.service.factors import Factors, factors_of, remove_factors, use_code
+from domains.customers.service.passkeys import (
+    PasskeyRef,
+    credential_ids,
+    find_passkey,
+    registration_options,
+    store_passkey,
+)
 from domains.customers.service.recovery_codes import new_recovery_codes, remove_recovery_codes
 from domains.customers.service.sessions import end_sessions_of, strengthen_session
 from domains.customers.service.subjects import Account, hold_account
@@ -21,9 +32,10 @@ from domains.customers.service.totp import (
     totp_code,
     totp_of,
 )
+from wapsi.config import Settings
 from wapsi.db import ReadSession, WriteSession
 from wapsi.security import audit
-from wapsi.security.permissions import PASSWORD_AND_CODE
+from wapsi.security.permissions import PASSWORD_AND_CODE, PASSWORD_AND_PASSKEY
 from wapsi.security.principal import Principal, SecondFactorNeeded
 from wapsi.security.signing import Keys
 
@@ -100,6 +112,49 @@ async def reset_operator_factors(session: WriteSession, operator_id: UUID, *, pr
         before=_in_words(before),
         after=_in_words(await factors_of(session, kind, operator_id)),
     )
+
+
+async def start_passkey(
+    session: WriteSession, keys: Keys, settings: Settings, principal: Principal
+) -> tuple[str, dict[str, Any]]:
+    """The challenge, and what the device needs. Raises SecondFactorNeeded."""
+    account = await strong_account(session, principal)
+    token, nonce = make_challenge(keys, settings, ChallengePurpose.PASSKEY_REGISTRATION, (account.kind, account.id))
+    known = await credential_ids(session, account.kind, account.id)
+    return token, registration_options(settings, account, nonce, known)
+
+
+async def finish_passkey(
+    session: WriteSession,
+    keys: Keys,
+    settings: Settings,
+    principal: Principal,
+    challenge: str,
+    answer: Mapping[str, Any],
+    name: str,
+) -> tuple[PasskeyRef, list[str]]:
+    """With the recovery codes, if it is the first factor.
+
+    Raises ChallengeInvalid, SecondFactorNeeded, PasskeyInvalid, PasskeyExists and PasskeyLimit.
+    """
+    asked = read_challenge(keys, settings, ChallengePurpose.PASSKEY_REGISTRATION, challenge)
+    account = await strong_account(session, principal)
+    if (asked.kind, asked.subject_id) != (account.kind, account.id):
+        raise ChallengeInvalid
+    before = await get_factors(session, principal)
+    await attempt(session, asked)
+    passkey = await store_passkey(session, settings, account, asked.nonce, answer, name)
+    await spend(session, asked)
+    return passkey, await added(session, keys, principal, before, "passkey", PASSWORD_AND_PASSKEY)
+
+
+async def drop_passkey(session: WriteSession, principal: Principal, passkey_id: UUID) -> None:
+    """Raises PasskeyNotFound and SecondFactorNeeded."""
+    account = await strong_account(session, principal)
+    before = await get_factors(session, principal)
+    row = await find_passkey(session, account.kind, account.id, passkey_id)
+    await session.execute(delete(PasskeyRow).where(PasskeyRow.id == row.id))
+    await removed(session, principal, before, "passkey")
 
 
 async def strong_account(session: WriteSession, principal: Principal) -> Account:

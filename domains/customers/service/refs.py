@@ -95,11 +95,15 @@ class FactorMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SecondStep:
-    """The password was right, and one of the methods is still to be shown. Lifetime in seconds."""
+    """The password was right, and one of the methods is still to be shown. Lifetime in seconds.
+
+    `passkey_options`: what a browser needs to ask for one of the account's passkeys.
+    """
 
     challenge: str
     expires_in_s: int
     methods: tuple[FactorMethod, ...]
+    passkey_options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ thief was faster: nobody knows which, so the whole family ends.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select, text, update
@@ -26,6 +27,7 @@ from domains.customers.service.challenges import (
     spend,
 )
 from domains.customers.service.factors import Factors, factors_of, use_code
+from domains.customers.service.passkeys import credential_ids, sign_in_options, use_passkey
 from domains.customers.service.refs import SecondStep, Tokens
 from domains.customers.service.revocations import SESSION_ENDED
 from domains.customers.service.subjects import Account, find_account, get_account, hold_account
@@ -34,7 +36,7 @@ from wapsi.config import Settings
 from wapsi.db import Database, WriteSession
 from wapsi.ids import new_id
 from wapsi.security.passwords import verify_password
-from wapsi.security.permissions import PASSWORD_AND_CODE, PASSWORD_ONLY
+from wapsi.security.permissions import PASSKEY, PASSWORD_AND_CODE, PASSWORD_AND_PASSKEY, PASSWORD_ONLY
 from wapsi.security.principal import CredentialsInvalid
 from wapsi.security.signing import Keys
 
@@ -79,20 +81,50 @@ class SessionIssuer:
         """What `sign_in` gave. Raises ChallengeInvalid."""
         return read_challenge(self.keys, self.settings, ChallengePurpose.SECOND_FACTOR, challenge)
 
-    async def verify(self, db: Database, challenge: Challenge, code: str, user_agent: str) -> Tokens:
-        """The second step, by a code of an authenticator app or a recovery code.
+    async def verify(
+        self, db: Database, challenge: Challenge, proof: str | Mapping[str, Any], user_agent: str
+    ) -> Tokens:
+        """The second step, by a code of an authenticator app, a recovery code, or a passkey's answer.
 
         Raises ChallengeInvalid and SecondFactorInvalid.
         """
         async with db.write() as session:
             account = await self._answered(session, challenge)
+            subject = account.kind, account.id
+            if isinstance(proof, str):
+                right, amr = await use_code(session, self.keys, *subject, proof), PASSWORD_AND_CODE
+            else:
+                used = await use_passkey(session, self.settings, challenge.nonce, proof, subject)
+                right, amr = used is not None, PASSWORD_AND_PASSKEY
             tokens = None
-            if await use_code(session, self.keys, account.kind, account.id, code):
+            if right:
                 await spend(session, challenge)
-                tokens = await self.issue(session, account, PASSWORD_AND_CODE, user_agent)
+                tokens = await self.issue(session, account, amr, user_agent)
         # Outside, since the attempt counts.
         if tokens is None:
             raise SecondFactorInvalid
+        return tokens
+
+    def passkey_options(self) -> tuple[str, dict[str, Any]]:
+        """A challenge for whoever has a passkey, and what a browser needs to ask for it."""
+        token, nonce = make_challenge(self.keys, self.settings, ChallengePurpose.PASSKEY_SIGN_IN)
+        return token, sign_in_options(self.settings, nonce)
+
+    async def sign_in_by_passkey(
+        self, db: Database, challenge: str, answer: Mapping[str, Any], user_agent: str
+    ) -> Tokens:
+        """Raises ChallengeInvalid, and CredentialsInvalid for whatever is wrong with the answer."""
+        asked = read_challenge(self.keys, self.settings, ChallengePurpose.PASSKEY_SIGN_IN, challenge)
+        async with db.write() as session:
+            await attempt(session, asked)
+            owner = await use_passkey(session, self.settings, asked.nonce, answer)
+            account = None if owner is None else await hold_account(session, *owner)
+            tokens = None
+            if account is not None and account.active:
+                await spend(session, asked)
+                tokens = await self.issue(session, account, PASSKEY, user_agent)
+        if tokens is None:
+            raise CredentialsInvalid
         return tokens
 
     async def _answered(self, session: WriteSession, challenge: Challenge) -> Account:
@@ -106,14 +138,18 @@ class SessionIssuer:
         return account
 
     async def _second_step(self, session: WriteSession, account: Account, factors: Factors) -> SecondStep:
-        token, _nonce = make_challenge(
+        token, nonce = make_challenge(
             self.keys,
             self.settings,
             ChallengePurpose.SECOND_FACTOR,
             (account.kind, account.id),
             self._mark(account),
         )
-        return SecondStep(token, LIFETIME_S, factors.methods)
+        options = None
+        if factors.passkeys:
+            known = await credential_ids(session, account.kind, account.id)
+            options = sign_in_options(self.settings, nonce, known)
+        return SecondStep(token, LIFETIME_S, factors.methods, options)
 
     def _mark(self, account: Account) -> str:
         """A challenge dies with the password that it was given for."""
