@@ -57,7 +57,7 @@ async def test_no_request_gets_an_answer_that_openapi_does_not_tell(
 
     async def play(**how: Any) -> None:
         config = rest.configuration(known=await shop.known(), known_ids=await shop.known_ids(), **how)
-        schema = rest.load(document, front, config)
+        schema = await asyncio.to_thread(rest.load, document, front, config)
         rest.sign_in(
             schema,
             kinds_of_callers(app),

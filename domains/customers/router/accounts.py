@@ -61,7 +61,7 @@ async def sign_up(session: WriteDep, runtime: RuntimeDep, idempotency: Idempoten
 async def verify_sign_up(
     session: WriteDep, runtime: RuntimeDep, idempotency: IdempotencyDep, body: SignUpCodeIn
 ) -> Response:
-    """Makes the account; then sign in. A code is good for 15 minutes, five attempts and one use."""
+    """Makes the account; then sign in. A code is good for ten minutes, five attempts and one use."""
     is_right = await service.is_right_code(
         runtime.db, runtime.keys, VerificationPurpose.SIGN_UP, body.sign_up_id, body.code
     )

@@ -1,4 +1,4 @@
-"""Codes that prove a contact: six digits, good for a quarter of an hour, five attempts and one use.
+"""Codes that prove a contact: six digits, good for ten minutes (ASVS 6.5.5), five attempts and one use.
 
 Asking for one is the same work whoever asks: a row, and a job that looks afterwards whether there is an account
 (service/answers.py). So neither the answer nor its time tells who is a customer.
@@ -21,7 +21,7 @@ from wapsi.queue import outbox
 from wapsi.security.signing import Keys
 
 CODE_LENGTH = 6
-CODE_TTL = timedelta(minutes=15)
+CODE_TTL = timedelta(minutes=10)
 CODE_ATTEMPTS = 5
 # What was asked for and never proven is forgotten, with the addresses in it.
 KEEP_UNUSED = timedelta(days=1)

@@ -25,7 +25,7 @@ class Text:
 _ENGLISH = {
     Template.SIGN_UP_CODE: Text(
         "Your Wapsi code",
-        "{code} is your code to sign up with Wapsi. It is good for 15 minutes. "
+        "{code} is your code to sign up with Wapsi. It is good for ten minutes. "
         "If you did not ask for it, do nothing: no account is made.",
     ),
     Template.ACCOUNT_EXISTS: Text(
@@ -35,12 +35,12 @@ _ENGLISH = {
     ),
     Template.RESET_CODE: Text(
         "Your code for a new Wapsi password",
-        "{code} is your code to choose a new password for Wapsi. It is good for 15 minutes. "
+        "{code} is your code to choose a new password for Wapsi. It is good for ten minutes. "
         "Give it to nobody, not even to us. If you did not ask for it, do nothing: your password stays.",
     ),
     Template.CONTACT_CODE: Text(
         "Your Wapsi code",
-        "{code} is your code to use this address with your Wapsi account. It is good for 15 minutes. "
+        "{code} is your code to use this address with your Wapsi account. It is good for ten minutes. "
         "If you did not ask for it, do nothing.",
     ),
     Template.CONTACT_CHANGED: Text(
@@ -57,7 +57,7 @@ _ENGLISH = {
 _URDU = {
     Template.SIGN_UP_CODE: Text(
         "آپ کا واپسی کوڈ",
-        "{code} واپسی پر اکاؤنٹ بنانے کا کوڈ ہے۔ یہ 15 منٹ تک کارآمد ہے۔ "
+        "{code} واپسی پر اکاؤنٹ بنانے کا کوڈ ہے۔ یہ 10 منٹ تک کارآمد ہے۔ "
         "اگر آپ نے یہ نہیں مانگا تو کچھ نہ کریں، کوئی اکاؤنٹ نہیں بنے گا۔",
     ),
     Template.ACCOUNT_EXISTS: Text(
@@ -67,12 +67,12 @@ _URDU = {
     ),
     Template.RESET_CODE: Text(
         "نئے واپسی پاس ورڈ کا کوڈ",
-        "{code} واپسی کا نیا پاس ورڈ رکھنے کا کوڈ ہے۔ یہ 15 منٹ تک کارآمد ہے۔ "
+        "{code} واپسی کا نیا پاس ورڈ رکھنے کا کوڈ ہے۔ یہ 10 منٹ تک کارآمد ہے۔ "
         "یہ کسی کو نہ بتائیں، ہمیں بھی نہیں۔ اگر آپ نے یہ نہیں مانگا تو کچھ نہ کریں، پاس ورڈ وہی رہے گا۔",
     ),
     Template.CONTACT_CODE: Text(
         "آپ کا واپسی کوڈ",
-        "{code} یہ پتا اپنے واپسی اکاؤنٹ کے ساتھ استعمال کرنے کا کوڈ ہے۔ یہ 15 منٹ تک کارآمد ہے۔ "
+        "{code} یہ پتا اپنے واپسی اکاؤنٹ کے ساتھ استعمال کرنے کا کوڈ ہے۔ یہ 10 منٹ تک کارآمد ہے۔ "
         "اگر آپ نے یہ نہیں مانگا تو کچھ نہ کریں۔",
     ),
     Template.CONTACT_CHANGED: Text(

@@ -20,7 +20,7 @@ from wapsi.security.signing import Keys
 
 # What strangers can make us send to one contact; the rest is left unsaid. A text message costs money.
 LIMITS_PER_HOUR = {Channel.EMAIL: 20, Channel.SMS: 6}
-SEND_WITHIN = timedelta(minutes=15)
+SEND_WITHIN = timedelta(minutes=10)
 KEEP_MESSAGES = timedelta(days=30)
 FORGET_AT_ONCE = 50_000
 _CODE = re.compile(r"\b[0-9]{6}\b")

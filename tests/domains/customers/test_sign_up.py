@@ -234,7 +234,7 @@ async def test_a_code_expires(ask: Post, verify: Post, drain: Drain, messages: R
     asked = await ask()
     await drain()
     code = await code_for(messages, "asma@example.com")
-    with time_machine.travel(now() + timedelta(minutes=15, seconds=1), tick=True):
+    with time_machine.travel(now() + timedelta(minutes=10, seconds=1), tick=True):
         assert (await verify(asked, code)).json()["reason"] == "CODE_INVALID"
 
 
