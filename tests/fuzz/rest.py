@@ -51,12 +51,18 @@ class HandOver:
     async def _answer(self, scope: Scope, body: bytes) -> list[Message]:
         incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         sent: list[Message] = []
+        done = asyncio.Event()
 
         async def receive() -> Message:
-            return incoming.pop() if incoming else {"type": "http.disconnect"}
+            if not incoming:
+                await done.wait()  # the client stays: one that has left gets no stream
+                return {"type": "http.disconnect"}
+            return incoming.pop()
 
         async def send(message: Message) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                done.set()
 
         await asyncio.wait_for(self._app(scope, receive, send), ANSWER_TIMEOUT_S)
         return sent
