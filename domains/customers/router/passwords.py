@@ -52,7 +52,7 @@ async def ask_for_reset(session: WriteDep, runtime: RuntimeDep, idempotency: Ide
     openapi_extra=limited(CODE),
 )
 async def confirm_reset(session: WriteDep, runtime: RuntimeDep, reset_id: UUID, body: ResetCodeIn) -> None:
-    """Sets the password; all sessions of the account end. A code is good for 15 minutes, five attempts and one use."""
+    """Sets the password; all sessions of the account end. A code is good for ten minutes, five attempts and one use."""
     new_password = body.new_password.get_secret_value()
     # Before the code: a password that is refused costs no attempt.
     await service.check_new_password(new_password)
