@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.security.world import CALLERS, KINDS, OWNERS
+from tests.security.world import BY_PASSWORD, CALLERS, KINDS, OWNERS
 
 _TABLE = Path(__file__).with_name("access.toml")
 # Of somebody who may not, whatever they ask for; every other answer was given to a caller that was let in.
 NO_CREDENTIALS, BAD_CREDENTIALS, NO_PERMISSION = "CREDENTIALS_MISSING", "CREDENTIALS_INVALID", "PERMISSION_MISSING"
-TURNED_AWAY = {NO_CREDENTIALS, BAD_CREDENTIALS, NO_PERMISSION}
+NO_SECOND_FACTOR = "SECOND_FACTOR_NEEDED"
+TURNED_AWAY = {NO_CREDENTIALS, BAD_CREDENTIALS, NO_PERMISSION, NO_SECOND_FACTOR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,10 @@ class Row:
     @property
     def may_not(self) -> tuple[str, ...]:
         return tuple(caller for caller in CALLERS if caller not in self.may)
+
+    def refusal(self, caller: str) -> str:
+        """The reason that somebody who may not is told: what more it would take, where something would do."""
+        return NO_SECOND_FACTOR if BY_PASSWORD.get(caller) in self.may else NO_PERMISSION
 
     @property
     def other(self) -> str:

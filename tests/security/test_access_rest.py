@@ -10,13 +10,12 @@ from fastapi import FastAPI
 from tests.security.access import (
     BAD_CREDENTIALS,
     NO_CREDENTIALS,
-    NO_PERMISSION,
     TURNED_AWAY,
     Row,
     permissions,
     rows,
 )
-from tests.security.world import World
+from tests.security.world import BY_PASSWORD, World
 from wapsi.security.permissions import (
     CUSTOMER_PERMISSIONS,
     PRODUCER_PERMISSIONS,
@@ -88,7 +87,9 @@ def test_roles_have_the_permissions_of_the_table() -> None:
         | ({"producer"} if permission in PRODUCER_PERMISSIONS else set())
         for permission in Permission
     }
-    assert given == permissions()
+    assert given == {name: kinds - BY_PASSWORD.keys() for name, kinds in permissions().items()}
+    by_password = {name for name, kinds in permissions().items() if kinds & BY_PASSWORD.keys()}
+    assert by_password == {Permission.BACK_OFFICE}, "a password alone is enough to add a second factor"
 
 
 def test_what_a_row_needs_is_what_its_route_declares(app: FastAPI) -> None:
@@ -109,7 +110,7 @@ async def denied(world: World, row: Row, everything_stored: Everything) -> list[
     expected = [
         (world.headers(None), "nobody", f"401 {NO_CREDENTIALS}"),
         (nonsense, "nonsense", f"401 {BAD_CREDENTIALS}"),
-        *((world.headers(caller), caller, f"403 {NO_PERMISSION}") for caller in row.may_not),
+        *((world.headers(caller), caller, f"403 {row.refusal(caller)}") for caller in row.may_not),
     ]
     for headers, caller, words in expected:
         answer = await call(headers)

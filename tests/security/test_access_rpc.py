@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 import wapsi.rpc
-from tests.security.access import BAD_CREDENTIALS, NO_CREDENTIALS, NO_PERMISSION, TURNED_AWAY, Row, rows
+from tests.security.access import BAD_CREDENTIALS, NO_CREDENTIALS, TURNED_AWAY, Row, rows
 from tests.security.world import World
 from wapsi.roots.grpc_app import make_rpc_server
 from wapsi.rpc.cashback.v1 import conversion_pb2
@@ -128,7 +128,7 @@ async def test_nobody_does_what_they_may_not(
         expected = [
             (None, "nobody", f"UNAUTHENTICATED {NO_CREDENTIALS}"),
             ("nonsense", "nonsense", f"UNAUTHENTICATED {BAD_CREDENTIALS}"),
-            *((world.bearers[name], name, f"PERMISSION_DENIED {NO_PERMISSION}") for name in row.may_not),
+            *((world.bearers[name], name, f"PERMISSION_DENIED {row.refusal(name)}") for name in row.may_not),
         ]
         for bearer, caller, words in expected:
             answer = await call(bearer)

@@ -17,7 +17,7 @@ from domains.merchants import service as merchants
 from domains.offers import service as offers
 from wapsi.runtime import Runtime
 from wapsi.security.passwords import hash_password
-from wapsi.security.permissions import OperatorRole
+from wapsi.security.permissions import NEED_SECOND_FACTOR, OperatorRole
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 PASSWORD = "correct horse battery"
@@ -29,6 +29,9 @@ KINDS = {
     "producer": ("producer_a", "producer_b"),
     **{role.value: (role.value,) for role in OperatorRole},
 }
+# Operators who signed in with a password alone, though their role needs more.
+BY_PASSWORD = {f"{role}_by_password": role for role in sorted(NEED_SECOND_FACTOR)}
+KINDS |= {name: (name,) for name in BY_PASSWORD}
 CALLERS = tuple(name for names in KINDS.values() for name in names)
 FEED = (
     b'{"id": "1", "title": "Kurta", "link": "https://shop.example/1", "price": "PKR 1,299.00",'
@@ -70,6 +73,8 @@ class World:
             self.bearers[name] = await self.signed_in(f"{name}@wapsi.example")
         for role in OperatorRole:
             self.bearers[role.value] = await self._operator(role)
+        for name, role in BY_PASSWORD.items():
+            self.bearers[name] = await self._operator_by_password(role)
 
     def headers(self, caller: str | None) -> dict[str, str]:
         """With an Idempotency-Key of their own; `None` is somebody without credentials."""
@@ -78,7 +83,9 @@ class World:
 
     async def throwaway(self, caller: str) -> dict[str, str]:
         """Headers of another one of the same kind, for what ends a session or an account."""
-        if caller in set(OperatorRole):
+        if caller in BY_PASSWORD:
+            bearer = await self._operator_by_password(BY_PASSWORD[caller])
+        elif caller in set(OperatorRole):
             bearer = await self._operator(OperatorRole(caller))
         else:
             email = f"{uuid4().hex}@wapsi.example"
@@ -104,6 +111,14 @@ class World:
 
     async def _operator(self, role: OperatorRole) -> str:
         return (await self.operator(role))["Authorization"].removeprefix("Bearer ")
+
+    async def _operator_by_password(self, role: OperatorRole) -> str:
+        email = f"{uuid4().hex}@wapsi.example"
+        async with self.runtime.db.write() as session:
+            await customers.create_operator(session, email, PASSWORD, role)
+        answer = await self.api.post("/v1/admin/sessions", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["access_token"])
 
     async def merchant(self, slug: str) -> str:
         """Active, without a network, with rates."""
