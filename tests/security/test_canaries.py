@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import grpc
 import httpx2
+import pyotp
 import pytest
 import structlog
 from fastapi import FastAPI
@@ -147,6 +148,18 @@ class Person:
         for body in (account | {"iban": IBAN + "9"}, account | {"kind": IBAN}, wallet | {"mobile_number": PHONE + "9"}):
             assert (await self.post("/v1/me/payout-methods", body)).status_code == 422
 
+    async def add_a_second_factor(self) -> None:
+        begun = await self.post("/v1/me/factors/totp", {"current_password": PASSWORD})
+        assert begun.is_success, begun.text
+        secret = self.canaries.note("totp secret", begun.json()["secret"])
+        code = pyotp.TOTP(secret).now()
+        wrong = {"code": f"{(int(code) + 1) % 1_000_000:06}"}
+        assert (await self.post("/v1/me/factors/totp:confirm", wrong)).is_error
+        done = await self.post("/v1/me/factors/totp:confirm", {"code": code})
+        assert done.is_success, done.text
+        for number, recovery_code in enumerate(done.json()["recovery_codes"]):
+            self.canaries.note(f"recovery code {number}", recovery_code)
+
     async def click(self) -> None:
         answer = await self.post("/v1/clicks", {"merchant": "shop"})
         token = self.canaries.note("click token", answer.json()["url"].rpartition("/")[2])
@@ -223,6 +236,7 @@ async def test_no_canary_gets_out(
     await person.sign_up()
     await person.sign_in()
     await person.be_paid()
+    await person.add_a_second_factor()
     await person.click()
     await person.meet_a_failing_database()
     await call_grpc(offers_stub, world, canaries)
