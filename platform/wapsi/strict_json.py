@@ -11,8 +11,10 @@ from typing import Any
 DEPTH_MAX = 32
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 _INTEGER_MAX_LENGTH = len(str(_INTEGER_MIN))
-# Strings are skipped, also one without end: each byte is looked at once.
-_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+# With the quote that ends it, where there is one.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _FORBIDDEN = re.compile("[\0\ud800-\udfff]")
 
@@ -23,7 +25,7 @@ class NotStrict(Exception):
 
 def check(raw: bytes) -> None:
     """Raises NotStrict."""
-    if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _depth(raw) > DEPTH_MAX:
+    if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _is_too_deep(raw):
         raise NotStrict(f"it is nested deeper than {DEPTH_MAX} levels")
     try:
         text = raw.decode("utf-8")
@@ -37,16 +39,15 @@ def check(raw: bytes) -> None:
         _check_strings(value)
 
 
-def _depth(raw: bytes) -> int:
-    depth = deepest = 0
-    for match in _NESTING.finditer(raw):
-        token = match[0]
-        if token in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in b"]}":
-            depth -= 1
-    return deepest
+def _is_too_deep(raw: bytes) -> bool:
+    """Takes the innermost pairs away until none should be left: a megabyte of brackets must not hold up the loop, as
+    counting them one by one does. What is no JSON may pass, and is refused for that."""
+    brackets = _STRING.sub(b"", raw).translate(_ALIKE, _NO_BRACKETS)
+    for _ in range(DEPTH_MAX):
+        if b"[]" not in brackets:
+            break
+        brackets = brackets.replace(b"[]", b"")
+    return b"[]" in brackets or brackets.count(b"[") > DEPTH_MAX
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """JSON that all parsers read alike, and none that they do not."""
 
+import contextlib
 import json
 import re
+import sys
+from types import FrameType
+from typing import Any
 
 import orjson
 import pytest
@@ -67,6 +71,25 @@ def test_what_is_json_passes(raw: bytes) -> None:
 def test_what_is_read_in_more_than_one_way_is_refused(raw: bytes, why: str) -> None:
     with pytest.raises(NotStrict, match=re.escape(why)):
         check(raw)
+
+
+@pytest.mark.parametrize("raw", [b"[" * 200_000, b"[" + b"[]," * 100_000 + b"[]]", b"]" * 200_000 + b"[" * 40])
+def test_brackets_are_not_counted_one_by_one_on_the_loop(raw: bytes) -> None:
+    lines = 0
+
+    def count(_frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        with contextlib.suppress(NotStrict):
+            check(raw)
+    finally:
+        sys.settrace(before)
+    assert 0 < lines < 500
 
 
 def test_words_repeat_nothing_of_the_text() -> None:

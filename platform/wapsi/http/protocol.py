@@ -28,6 +28,8 @@ HEAD_TIMEOUT_S = 10.0
 # A body may take this long, and beyond it what its bytes take at the least speed.
 BODY_GRACE_S = 30.0
 BODY_MIN_BYTES_S = 4096
+# What may come in a row that is no body, though one is awaited: extensions of chunks, trailers.
+FRAMING_MAX_BYTES = HEADERS_MAX_BYTES
 # An answer that nobody takes off the line.
 WRITE_STALL_S = 60.0
 # What is left of a body when its request was answered already.
@@ -61,12 +63,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._messages = 0
         self._head_bytes = 0
         self._body_bytes = 0
+        self._around_bytes = 0
         self._refusal = 400
         self._stalled_s: float | None = None
         self._answered_s: float | None = None
 
     def data_received(self, data: bytes) -> None:
-        messages, was_in_head = self._messages, self.awaited is Awaited.HEAD
+        messages, was_in_head, body_bytes = self._messages, self.awaited is Awaited.HEAD, self._body_bytes
         self._head_bytes += len(data)
         super().data_received(data)
         if self.parser is None or self.transport.is_closing():
@@ -76,6 +79,11 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._head_bytes > HEADERS_MAX_BYTES + URL_MAX_BYTES:
                 self._refusal = 431
                 self.send_400_response("")
+        elif self.awaited is Awaited.BODY and not was_in_head and self._body_bytes == body_bytes:
+            # The parser keeps a trailer until it has all of it, and says nothing either.
+            self._around_bytes += len(data)
+            if self._around_bytes > FRAMING_MAX_BYTES:
+                self._give_up()
         elif self._messages == messages and self.awaited is Awaited.NOTHING and self._is_idle():
             # Line ends between requests, which stop uvicorn's own clock.
             self.awaited, self._began_s = Awaited.HEAD, self.loop.time()
@@ -107,11 +115,12 @@ class GuardedProtocol(HttpToolsProtocol):
             if size > HEADERS_MAX_BYTES or len(self.headers) > HEADERS_MAX:
                 self._refuse(431)
         super().on_headers_complete()
-        self.awaited, self._body_bytes, self._answered_s = Awaited.BODY, 0, None
+        self.awaited, self._body_bytes, self._around_bytes, self._answered_s = Awaited.BODY, 0, 0, None
         self._began_s = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        self._around_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -167,6 +176,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def _give_up(self) -> None:
+        """In the middle of a body: with words only where no answer has begun."""
+        if self.cycle.response_started:
+            self.transport.abort()
+            return
+        self._refusal = 431
+        self.send_400_response("")
 
     def _refuse(self, status: int) -> None:
         self._refusal = status

@@ -41,3 +41,17 @@ async def test_the_oldest_are_forgotten_and_verified_anew(
     known = [await runtime.authenticator.authenticate(one) for one in tokens]
     assert len(runtime.authenticator._verified) == 3  # type: ignore[attr-defined]
     assert [await runtime.authenticator.authenticate(one) for one in tokens] == known
+
+
+async def test_one_token_has_one_writing_so_nobody_fills_the_memory_with_others(
+    runtime: Runtime, settings: Settings
+) -> None:
+    good = token(runtime, settings)
+    header, payload, signature = good.split(".")
+    assert signature[-1] in "AQgw", "the last character of 64 bytes has four bits that say nothing"
+    other_end = signature[:-1] + chr(ord(signature[-1]) + 1)
+    for changed in (f"{good}{'!' * 9000}", f"{header}.{payload}.~{signature}", f"{header}.{payload}.{other_end}"):
+        with pytest.raises(CredentialsInvalid):
+            await runtime.authenticator.authenticate(changed)
+    assert not runtime.authenticator._verified  # type: ignore[attr-defined]
+    await runtime.authenticator.authenticate(good)

@@ -189,6 +189,25 @@ async def test_trailers_are_not_taken_for_headers(connect: Connect, app: App) ->
     assert b"authorization" not in dict(app.scopes[0]["headers"])
 
 
+@pytest.mark.parametrize("endless", [b"0\r\nX-Endless: ", b"3;endless="])
+async def test_what_stands_around_a_body_without_end_is_not_kept(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, endless: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "BODY_GRACE_S", 1000.0)
+    connection = await connect()
+    await connection.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + endless)
+    for _ in range(100):
+        await connection.send(b"a" * 4096)
+        await asyncio.sleep(0)
+    assert (await connection.closed())[:13] in (b"HTTP/1.1 431 ", b"")
+
+
+async def test_a_body_in_many_small_pieces_is_served(connect: Connect) -> None:
+    connection = await connect()
+    await connection.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 50_000 + b"0\r\n\r\n")
+    assert await connection.answer() == (200, b"50000")
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET", HEAD, HEAD + b"X-Slow: ", b"\r\n"])
 async def test_headers_that_do_not_come_are_not_waited_for(
     connect: Connect, app: App, monkeypatch: pytest.MonkeyPatch, begun: bytes
