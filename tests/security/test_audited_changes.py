@@ -53,7 +53,9 @@ CHANGES = {
     ),
     "POST /v1/admin/producers": Change("producer.created", "producer", AFTER),
     "POST /v1/admin/producers/{producer_id}:rotate": Change("producer.rotated", "producer"),
-    "POST /v1/admin/producers/{producer_id}:revoke": Change("producer.revoked", "producer", NEITHER),
+    "POST /v1/admin/producers/{producer_id}:revoke": Change("producer.revoked", "producer"),
+    "POST /v1/admin/producers/{producer_id}/keys": Change("producer.key_added", "producer", AFTER),
+    "POST /v1/admin/producers/{producer_id}/keys/{key_prefix}:revoke": Change("producer.key_revoked", "producer"),
     "POST /v1/admin/conversions/{conversion_id}:approve": Change(
         "conversion.approved", "conversion", thing="pending conversion"
     ),

@@ -213,11 +213,19 @@ async def test_a_server_that_accepts_and_never_answers_is_not_waited_for(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rate_limits, "TIMEOUT_S", 0.05)
-    server = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(60), "127.0.0.1", 0)
+    connections: list[asyncio.StreamWriter] = []
+
+    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     limits = make(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
     async with asyncio.timeout(30):  # without end it would be
         verdicts = [await limits.hit(FEW, "anna") for _ in range(4)]
     server.close()
+    assert connections
+    for writer in connections:
+        writer.close()
     assert [verdict.allowed for verdict in verdicts] == [True, True, True, False]
 
 
