@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domains.cashback.service.adapters.reading import (
+    NUL,
     adapted,
     amount_minor,
     currency_of,
@@ -92,7 +93,8 @@ def adapt_row(row: Any, raw: bytes, mapping: FieldMapping, settings: AdapterSett
     sale, name = "", event_id(KIND, "", row)
     try:
         sale = text_of(mapping.value(row, "conversion_id"))
-        name = text_of(mapping.value(row, "event_id"))[:200] or event_id(KIND, sale, row)
+        own = text_of(mapping.value(row, "event_id"))[:200]
+        name = own if own and NUL not in own else event_id(KIND, sale, row)
         order, commission, currency = _amounts(row, mapping, settings)
         merchant = text_of(mapping.value(row, "merchant"))
         fields = {

@@ -15,6 +15,7 @@ from wapsi.money import MINOR_DIGITS, minor_digits
 
 _AMOUNT = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,12}))?")
 _UNIX_S = re.compile(r"[0-9]{9,10}(?:\.0+)?")
+NUL = "\0"
 _UNIX_MS = re.compile(r"[0-9]{12,13}")
 
 
@@ -89,7 +90,7 @@ def _parsed(text: str, formats: Sequence[str]) -> datetime | None:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # "America" is a folder
         raise Malformed(f"the network's time zone {name!r} is not known") from None
 
 
@@ -101,7 +102,8 @@ def merchant_of(value: Any, settings: AdapterSettings) -> str:
 def event_id(kind: str, sale: str, said: Mapping[str, Any]) -> str:
     """For networks that give their messages no id: the same words about a sale are the same event."""
     words = orjson.dumps(said, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-    return f"{kind}:{sale[:100]}:{hashlib.blake2b(words, digest_size=16).hexdigest()}"
+    # No NUL: the database refuses it, and what was said is in the hash.
+    return f"{kind}:{sale[:100].replace(NUL, '')}:{hashlib.blake2b(words, digest_size=16).hexdigest()}"
 
 
 def adapted(

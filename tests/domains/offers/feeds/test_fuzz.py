@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from domains.offers.feeds import FORMATS, FeedError, FeedOptions, open_feed
 from domains.offers.validation import ValidationRules, validate_item
+from tests.fuzz.conftest import SCALE
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
 Make = Callable[..., str]
@@ -97,13 +98,15 @@ def edited(data: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
     return bytes(changed)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=max(1, int(300 * SCALE)), deadline=None)
 @given(st.binary(max_size=2_000), OPTIONS)
 def test_arbitrary_bytes(data: bytes, options: dict[str, Any]) -> None:
     read_whole(data, options)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=max(1, int(150 * SCALE)), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     rows=ROWS,
     edits=EDITS,
@@ -127,7 +130,9 @@ def test_damaged_feeds(
 
 
 @pytest.mark.parametrize("kind", ["csv", "google_tsv", "awin", "pipes", "jsonl", "json"])
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=max(1, int(100 * SCALE)), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(rows=ROWS)
 def test_any_texts_of_whole_feeds_are_rows(make: Make, kind: str, rows: list[dict[str, str]]) -> None:
     # Python's writer of CSV does not quote a carriage return.
