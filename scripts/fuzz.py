@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         lines = Path(folder, "lines")
         started_s = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "2", "-q", "--timeout=0", *TARGETS, *others],
+            [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", "-q", "--timeout=0", *TARGETS, *others],
             cwd=ROOT,
             env=os.environ | {"WAPSI_FUZZ_SCALE": str(scale), "WAPSI_FUZZ_LINES": str(lines)},
             check=False,

@@ -89,7 +89,10 @@ class Settings(BaseSettings):
         description="Earlier values of signing_key, or public: and the x of the key set, separated by commas.",
     )
     access_token_ttl_s: int = Field(900, ge=60)
-    refresh_token_ttl_s: int = Field(30 * 86400, ge=3600)
+    refresh_token_ttl_s: int = Field(30 * 86400, ge=3600, description="A customer's session may be left alone so long.")
+    session_longest_s: int = Field(180 * 86400, ge=3600, description="Then a customer signs in again, used or not.")
+    operator_refresh_token_ttl_s: int = Field(3600, ge=900, description="The same of operators.")
+    operator_session_longest_s: int = Field(12 * 3600, ge=900, description="Then an operator signs in again.")
 
     mail_url: SecretStr | None = Field(
         None, description="smtp://user:password@host:587 (STARTTLS) or smtps://…; default: console, in production none."

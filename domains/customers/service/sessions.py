@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import delete, select, text, update
 
 from domains.customers.errors import ChallengeInvalid, SecondFactorInvalid
@@ -34,11 +35,13 @@ from domains.customers.service.subjects import Account, find_account, get_accoun
 from wapsi.clock import now
 from wapsi.config import Settings
 from wapsi.db import Database, WriteSession
-from wapsi.ids import new_id
+from wapsi.ids import new_id, time_of
 from wapsi.security.passwords import verify_password
 from wapsi.security.permissions import PASSKEY, PASSWORD_AND_CODE, PASSWORD_AND_PASSKEY, PASSWORD_ONLY
 from wapsi.security.principal import CredentialsInvalid
 from wapsi.security.signing import Keys
+
+log = structlog.get_logger(__name__)
 
 USER_AGENT_MAX_LENGTH = 200
 # An expired token is kept a while, so that its reuse still ends the family.
@@ -67,6 +70,8 @@ class SessionIssuer:
             account = await find_account(reading, kind, login)
         matches = await verify_password(password, account.password_hash if account is not None else None)
         if account is None or not matches or not account.active:
+            # By its id: what was typed may be somebody's address, or their password.
+            log.info("sign_in_refused", subject=None if account is None else str(account))
             raise CredentialsInvalid
         async with db.write() as session:
             current = await hold_account(session, kind, account.id)
@@ -102,6 +107,7 @@ class SessionIssuer:
                 tokens = await self.issue(session, account, amr, user_agent)
         # Outside, since the attempt counts.
         if tokens is None:
+            log.info("second_factor_refused", subject=str(account))
             raise SecondFactorInvalid
         return tokens
 
@@ -190,10 +196,14 @@ class SessionIssuer:
 
         `amr`: how the session began.
         """
-        family_id = family_id or new_id()
+        if family_id is None:
+            family_id = new_id()
+            log.info("signed_in", subject=str(account), amr=list(amr))
         moment = now()
         refresh_token = secrets.token_urlsafe(32)
         settings = self.settings
+        refresh_ttl_s = self._refresh_ttl_s(account.kind, family_id, moment)
+        access_ttl_s = min(settings.access_token_ttl_s, refresh_ttl_s)
         session.add(
             SessionRow(
                 id=new_id(),
@@ -201,7 +211,7 @@ class SessionIssuer:
                 subject_id=account.id,
                 family_id=family_id,
                 refresh_hash=self.keys.mac("refresh-token", refresh_token.encode()),
-                expires_at=moment + timedelta(seconds=settings.refresh_token_ttl_s),
+                expires_at=moment + timedelta(seconds=refresh_ttl_s),
                 user_agent=user_agent[:USER_AGENT_MAX_LENGTH],
                 amr=" ".join(amr),
             )
@@ -215,12 +225,22 @@ class SessionIssuer:
             "kind": str(account.kind),
             "amr": list(amr),
             "iat": int(moment.timestamp()),
-            "exp": int(moment.timestamp()) + settings.access_token_ttl_s,
+            "exp": int(moment.timestamp()) + access_ttl_s,
         }
         if account.role is not None:
             claims["role"] = account.role
         access_token = self.keys.sign(ACCESS_TOKEN_TYPE, claims)
-        return Tokens(access_token, refresh_token, settings.access_token_ttl_s, settings.refresh_token_ttl_s)
+        return Tokens(access_token, refresh_token, access_ttl_s, refresh_ttl_s)
+
+    def _refresh_ttl_s(self, kind: SubjectKind, family_id: UUID, moment: datetime) -> int:
+        """How long the session may be left alone, cut off where it has lasted as long as any may."""
+        settings = self.settings
+        idle_s, longest_s = settings.refresh_token_ttl_s, settings.session_longest_s
+        if kind is SubjectKind.OPERATOR:
+            idle_s, longest_s = settings.operator_refresh_token_ttl_s, settings.operator_session_longest_s
+        # The id of a session tells when it began.
+        lasted_s = int((moment - time_of(family_id)).total_seconds())
+        return max(1, min(idle_s, longest_s - lasted_s))
 
 
 async def end_session(session: WriteSession, family_id: UUID) -> None:

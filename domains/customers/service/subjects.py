@@ -23,6 +23,9 @@ class Account:
     role: str | None
     label: str
 
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
 
 async def find_account(session: ReadSession, kind: SubjectKind, login: str) -> Account | None:
     """`login` is an e-mail, or a customer's mobile number in E.164, which has no @."""

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 import time_machine
 from pwdlib import PasswordHash
+from structlog.testing import capture_logs
 
 import domains.customers.actors  # noqa: F401  # registers its job
 from domains.customers import service
@@ -160,6 +161,57 @@ async def test_of_two_refreshes_at_once_one_wins_and_the_family_ends(customer: T
 async def test_an_expired_refresh_token_is_refused(customer: Tokens, refresh: Post, settings: Settings) -> None:
     with time_machine.travel(now() + timedelta(seconds=settings.refresh_token_ttl_s + 1), tick=True):
         assert (await refresh(customer)).status_code == 401
+
+
+async def test_a_session_that_is_used_all_the_time_ends_too(
+    customer: Tokens, refresh: Post, settings: Settings
+) -> None:
+    """Refreshed every 25 days, so that it is never left alone for long; then its last tokens are cut short."""
+    began, tokens, lived_s = now(), customer, 0
+    step_s = 25 * 86_400
+    while lived_s + step_s < settings.session_longest_s:
+        lived_s += step_s
+        with time_machine.travel(began + timedelta(seconds=lived_s), tick=True):
+            answer = await refresh(tokens)
+        assert answer.status_code == 200
+        tokens = answer.json()
+    assert lived_s == 175 * 86_400
+    assert 4 * 86_400 < tokens["refresh_expires_in"] <= 5 * 86_400
+    with time_machine.travel(began + timedelta(seconds=settings.session_longest_s - 10), tick=True):
+        last = (await refresh(tokens)).json()
+    assert last["expires_in"] <= 11, "an access token does not outlive its session"
+    with time_machine.travel(began + timedelta(seconds=settings.session_longest_s + 10), tick=True):
+        assert (await refresh(last)).status_code == 401
+
+
+async def test_an_operators_sessions_are_short(
+    api: httpx2.AsyncClient, db: Database, refresh: Post, settings: Settings
+) -> None:
+    async with db.write() as session:
+        await service.create_operator(session, "op@wapsi.example", PASSWORD, OperatorRole.SUPPORT)
+    began = now()
+    tokens = (await api.post("/v1/admin/sessions", json={"email": "op@wapsi.example", "password": PASSWORD})).json()
+    assert tokens["refresh_expires_in"] == settings.operator_refresh_token_ttl_s
+    for hour in range(1, 15):
+        with time_machine.travel(began + timedelta(minutes=55 * hour), tick=True):
+            answer = await refresh(tokens)
+        if answer.status_code == 401:
+            break
+        tokens = answer.json()
+    assert answer.status_code == 401
+    assert 55 * hour * 60 > settings.operator_session_longest_s
+
+
+async def test_each_attempt_to_sign_in_is_logged_by_the_accounts_id(
+    customer: Tokens, sign_in: Callable[..., Awaitable[httpx2.Response]], runtime: Runtime
+) -> None:
+    subject = str(await runtime.authenticator.authenticate(customer["access_token"]))
+    with capture_logs() as lines:
+        await sign_in(password="not the password")
+        await sign_in(email="nobody@wapsi.example")
+        await sign_in()
+    told = [(line["event"], line["subject"]) for line in lines if "sign" in line["event"]]
+    assert told == [("sign_in_refused", subject), ("sign_in_refused", None), ("signed_in", subject)]
 
 
 async def test_a_suspended_customer_is_not_refreshed(customer: Tokens, refresh: Post, admin_sql: SQL) -> None:
