@@ -16,6 +16,7 @@ import domains.customers.actors  # noqa: F401  # registers its job
 from domains.customers import service
 from domains.customers.errors import OperatorExists, PasswordInvalid
 from domains.customers.service import SubjectKind, sessions
+from domains.customers.service import messages as service_messages
 from wapsi.clock import now
 from wapsi.config import Settings
 from wapsi.db import Database
@@ -314,6 +315,39 @@ async def test_long_expired_sessions_are_forgotten_and_the_others_kept(
     await run_job(runtime, job_id)
     assert [row["state"] for row in await admin_sql("SELECT state FROM jobs")] == ["done"]
     assert len(await admin_sql("SELECT 1 FROM sessions")) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "makes_old"),
+    [
+        ("customers.forget_sessions", "sessions", "UPDATE sessions SET expires_at = now() - interval '40 days'"),
+        ("customers.forget_contacts", "messages", "UPDATE messages SET created_at = now() - interval '40 days'"),
+    ],
+)
+async def test_more_than_goes_at_once_is_forgotten_in_the_same_hour(
+    customer: Tokens,
+    sign_in: Post,
+    runtime: Runtime,
+    admin_sql: SQL,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    table: str,
+    makes_old: str,
+) -> None:
+    monkeypatch.setattr(sessions, "FORGET_AT_ONCE", 2)
+    monkeypatch.setattr(service_messages, "FORGET_AT_ONCE", 2)
+    for _ in range(4):
+        await sign_in()
+        await admin_sql(
+            "INSERT INTO messages (channel, template, recipient_fingerprint, expires_at)"
+            " VALUES ('email', 'reset_code', '', now())"
+        )
+    await admin_sql(makes_old)
+    async with runtime.db.write() as session:
+        job_id = await enqueue(session, kind, {})
+    assert job_id is not None
+    await run_job(runtime, job_id)
+    assert await admin_sql(f"SELECT 1 FROM {table}") == []
 
 
 # Operators
