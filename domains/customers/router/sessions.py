@@ -22,7 +22,7 @@ from domains.customers.service import CHALLENGE_LIFETIME_S, SecondStep, SessionI
 from wapsi.http.deps import PublicDep, RuntimeDep, WriteDep
 from wapsi.http.problems import problem_responses
 from wapsi.http.rate_limits import limited
-from wapsi.limits.policies import CODE, REFRESH, SECOND_FACTOR, SIGN_IN_ADDRESS
+from wapsi.limits.policies import CODE, REFRESH, SECOND_FACTOR, SECOND_FACTOR_DAY, SIGN_IN_ADDRESS
 from wapsi.runtime import Runtime
 from wapsi.security.principal import CredentialsInvalid
 
@@ -64,9 +64,13 @@ async def verify_second_factor(
     issuer = SessionIssuer(runtime.keys, runtime.settings)
     challenge = issuer.second_step(body.challenge)
     identity = f"{challenge.kind}:{challenge.subject_id}"
+    # Who guesses knows the password: with a new one the owner is free of them.
+    of_password = identity, challenge.password_mark
     await runtime.limits.require(SECOND_FACTOR, identity)
+    await runtime.limits.require(SECOND_FACTOR_DAY, *of_password)
     tokens = await issuer.verify(runtime.db, challenge, body.proof, user_agent_of(request))
     await runtime.limits.forget(SECOND_FACTOR, identity)
+    await runtime.limits.forget(SECOND_FACTOR_DAY, *of_password)
     response.headers["Cache-Control"] = "no-store"
     return TokensOut.of(tokens)
 

@@ -21,7 +21,7 @@ from domains.customers.service.passkeys import (
     store_passkey,
 )
 from domains.customers.service.recovery_codes import new_recovery_codes, remove_recovery_codes
-from domains.customers.service.sessions import end_sessions_of, strengthen_session
+from domains.customers.service.sessions import end_sessions_of, has_ended, strengthen_session
 from domains.customers.service.subjects import Account, hold_account
 from domains.customers.service.totp import (
     TOTPSecret,
@@ -36,7 +36,7 @@ from wapsi.config import Settings
 from wapsi.db import ReadSession, WriteSession
 from wapsi.security import audit
 from wapsi.security.permissions import PASSWORD_AND_CODE, PASSWORD_AND_PASSKEY
-from wapsi.security.principal import Principal, SecondFactorNeeded
+from wapsi.security.principal import CredentialsInvalid, Principal, SecondFactorNeeded
 from wapsi.security.signing import Keys
 
 
@@ -160,11 +160,16 @@ async def drop_passkey(session: WriteSession, principal: Principal, passkey_id: 
 async def strong_account(session: WriteSession, principal: Principal) -> Account:
     """The caller's account, locked, if the session has shown a second factor or the account has none.
 
-    Otherwise whoever has only the password could add a factor of their own. Raises SecondFactorNeeded.
+    Otherwise whoever has only the password could add a factor of their own. And only while the session goes on by what
+    the database says: a factor outlives it, and a reset of the password a moment ago was to keep somebody out.
+
+    Raises SecondFactorNeeded and CredentialsInvalid.
     """
     account = await hold_account(session, SubjectKind(principal.kind), principal.id)
     if account is None:
         raise CustomerNotFound("There is no such account any more.")
+    if principal.session_id is not None and await has_ended(session, principal.session_id):
+        raise CredentialsInvalid
     if not principal.has_second_factor and (await get_factors(session, principal)).any:
         raise SecondFactorNeeded("Sign in with the second factor that this account has, then try again.")
     return account

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, exists, select, text, update
 
 from domains.customers.errors import ChallengeInvalid, SecondFactorInvalid
 from domains.customers.models import SessionRow, SubjectKind
@@ -34,7 +34,7 @@ from domains.customers.service.revocations import SESSION_ENDED
 from domains.customers.service.subjects import Account, find_account, get_account, hold_account
 from wapsi.clock import now
 from wapsi.config import Settings
-from wapsi.db import Database, WriteSession
+from wapsi.db import Database, ReadSession, WriteSession
 from wapsi.ids import new_id, time_of
 from wapsi.security.passwords import verify_password
 from wapsi.security.permissions import PASSKEY, PASSWORD_AND_CODE, PASSWORD_AND_PASSKEY, PASSWORD_ONLY
@@ -247,6 +247,12 @@ async def end_session(session: WriteSession, family_id: UUID) -> None:
     """Signs out: no refresh token of the family is good any more. Nothing happens where it has ended already."""
     await _lock_family(session, family_id)
     await _revoke_family(session, family_id, now())
+
+
+async def has_ended(session: ReadSession, family_id: UUID) -> bool:
+    """As of now; most requests believe what their process heard within a second."""
+    ended = exists().where(SessionRow.family_id == family_id, SessionRow.revoked_at.is_not(None))
+    return bool(await session.scalar(select(ended)))
 
 
 async def strengthen_session(session: WriteSession, family_id: UUID, amr: Sequence[str]) -> None:

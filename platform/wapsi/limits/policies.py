@@ -39,6 +39,8 @@ SIGN_IN_ADDRESS = Policy("sign_in_address", 300, 600, "address: sign-ins tried")
 SIGN_IN = Policy("sign_in", 5, 60, "account and address, or account and known device: sign-ins that failed")
 SIGN_IN_HOUR = Policy("sign_in_hour", 20, 3600, "the same, over an hour")
 SECOND_FACTOR = Policy("second_factor", 10, 600, "account: second factors tried")
+# Ten at a time are 1440 a day, of which each tries three half minutes: one of 230 who know a password would get in.
+SECOND_FACTOR_DAY = Policy("second_factor_day", 50, 86400, "account and its password: second factors tried")
 REFRESH = Policy("refresh", 600, 60, "address: sessions refreshed")
 PASSWORD = Policy("password", 10, 3600, "customer or operator: changes that ask for the password")
 
@@ -63,6 +65,7 @@ POLICIES: dict[str, Policy] = {
         SIGN_IN,
         SIGN_IN_HOUR,
         SECOND_FACTOR,
+        SECOND_FACTOR_DAY,
         REFRESH,
         PASSWORD,
         CLICK,

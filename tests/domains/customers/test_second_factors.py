@@ -17,8 +17,10 @@ from domains.customers.service import totp_code
 from domains.customers.service.challenges import ATTEMPTS, LIFETIME_S
 from wapsi.clock import now
 from wapsi.db import Database
+from wapsi.limits import LimitSettings
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import OperatorRole
+from wapsi.security.principal import CredentialsInvalid
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 Post = Callable[..., Awaitable[httpx2.Response]]
@@ -179,6 +181,19 @@ async def test_who_has_only_the_password_cannot_put_a_factor_of_their_own_beside
 # Codes
 
 
+async def test_a_session_that_ended_a_moment_ago_elsewhere_adds_nothing(
+    asma: Person, runtime: Runtime, admin_sql: SQL
+) -> None:
+    begun = await asma.post("/factors/totp", CONFIRMED)
+    principal = await runtime.authenticator.authenticate(asma.tokens["access_token"])
+    await admin_sql("UPDATE sessions SET revoked_at = now()")
+    code = totp_code(begun.json()["secret"])
+    with pytest.raises(CredentialsInvalid):
+        async with runtime.db.write() as session:
+            await service.finish_totp(session, runtime.keys, principal, code)
+    assert await admin_sql("SELECT 1 FROM totp_factors WHERE confirmed_at IS NOT NULL") == []
+
+
 async def test_a_code_counts_once(asma: Person) -> None:
     app, _codes = await asma.enrol()
     code = app.code()
@@ -306,6 +321,24 @@ async def test_who_guesses_on_is_slowed_down_over_all_challenges(asma: Person, r
         reasons += [(await asma.verify(challenge, "AAAAA-AAAAA")).json()["reason"] for _ in range(3)]
     assert reasons[:9] == ["SECOND_FACTOR_INVALID"] * 9, "five a challenge, ten in all"
     assert reasons[-1] == "RATE_LIMITED"
+
+
+async def test_who_goes_on_for_a_day_has_a_limit_too_and_a_new_password_ends_it(
+    asma: Person, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, recovery_codes = await asma.enrol()
+    settings = LimitSettings(rate_limit_second_factor="1000/600", rate_limit_second_factor_day="6/86400")
+    monkeypatch.setattr(runtime.limits, "_policies", settings.policies())
+    runtime.limits.is_on = True
+    reasons = []
+    for _ in range(3):
+        challenge = await asma.challenge()
+        reasons += [(await asma.verify(challenge, "AAAAA-AAAAA")).json()["reason"] for _ in range(3)]
+    assert reasons == ["SECOND_FACTOR_INVALID"] * 6 + ["RATE_LIMITED"] * 3
+    new = {"current_password": PASSWORD, "new_password": "seven green parrots"}
+    assert (await asma.post("/password", new)).status_code == 204
+    answer = await asma.api.post(asma.door, json={"email": asma.email, "password": new["new_password"]})
+    assert (await asma.verify(answer.json()["challenge"], recovery_codes[0])).status_code == 201
 
 
 # Removing
