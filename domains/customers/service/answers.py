@@ -50,7 +50,7 @@ async def answer_verification(session: WriteSession, keys: Keys, verification_id
 def _template(row: VerificationRow, owner: Owner | None) -> Template | None:
     purpose = VerificationPurpose(row.purpose)
     if purpose is VerificationPurpose.PASSWORD_RESET:
-        return _CODES[purpose] if owner is not None and owner.active else None
+        return _CODES[purpose] if owner is not None and owner.may_reset else None
     if owner is None or (purpose is VerificationPurpose.CONTACT and owner.id == row.customer_id):
         return _CODES[purpose]
     return Template.ACCOUNT_EXISTS

@@ -95,6 +95,14 @@ async def is_right_code(
     return hmac.compare_digest(_mac(keys, verification_id, code), code_mac or _NO_CODE)
 
 
+async def customer_of(session: WriteSession, verification_id: UUID) -> UUID | None:
+    """Whose password or contact it will change."""
+    customer_id: UUID | None = await session.scalar(
+        select(VerificationRow.customer_id).where(VerificationRow.id == verification_id)
+    )
+    return customer_id
+
+
 async def use_code(session: WriteSession, verification_id: UUID) -> VerificationRow:
     """For one whose code was right: of several at once, one goes on. Raises CodeInvalid."""
     row = await session.scalar(

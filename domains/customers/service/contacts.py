@@ -50,11 +50,12 @@ def login_of(email: str | None, phone: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a contact is."""
+    """Whose a contact is; `may_reset`: whether it is good for a new password."""
 
     id: UUID
     active: bool
     locale: str
+    may_reset: bool
 
 
 def contact_column(channel: Channel) -> InstrumentedAttribute[str | None]:
@@ -62,13 +63,21 @@ def contact_column(channel: Channel) -> InstrumentedAttribute[str | None]:
 
 
 async def owner_of(session: ReadSession, contact: Contact) -> Owner | None:
-    found = await session.execute(
-        select(CustomerRow.id, CustomerRow.status, CustomerRow.locale).where(
-            contact_column(contact.channel) == contact.value
-        )
-    )
-    row = found.one_or_none()
-    return None if row is None else Owner(row.id, row.status == CustomerStatus.ACTIVE, row.locale)
+    row = await session.scalar(select(CustomerRow).where(contact_column(contact.channel) == contact.value))
+    if row is None:
+        return None
+    active = row.status == CustomerStatus.ACTIVE
+    return Owner(row.id, active, row.locale, active and may_reset(row, contact))
+
+
+def is_unproven(row: CustomerRow, contact: Contact) -> bool:
+    """Of an account from before addresses had to be proven: whoever made it may not be whose address it is."""
+    return contact.channel is Channel.EMAIL and row.email_verified_at is None
+
+
+def may_reset(row: CustomerRow, contact: Contact) -> bool:
+    """Beside a number that was proven, an address that was not may be a stranger's, by a slip of the hand."""
+    return not (is_unproven(row, contact) and row.phone_verified_at is not None)
 
 
 def contacts_of(row: CustomerRow) -> list[Contact]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import orjson
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 
 from domains.customers.models import MessageRow, MessageState
 from domains.customers.service.contacts import Contact
@@ -53,8 +53,8 @@ async def queue_message(
     customer_id: UUID | None = None,
     code: str = "",
 ) -> None:
-    text = text_of(template, locale, code)
-    content = {"recipient": contact.value, "subject": text.subject, "text": text.body}
+    said = text_of(template, locale, code)
+    content = {"recipient": contact.value, "subject": said.subject, "text": said.body}
     moment = now()
     row = MessageRow(
         id=new_id(),
@@ -71,8 +71,13 @@ async def queue_message(
     await outbox.enqueue(session, "customers.send_message", {"message_id": str(row.id)})
 
 
-async def has_had_enough(session: ReadSession, keys: Keys, contact: Contact) -> bool:
-    """Whether this contact was sent all that it may be sent in an hour."""
+async def has_had_enough(session: WriteSession, keys: Keys, contact: Contact) -> bool:
+    """Whether this contact was sent all that it may be sent in an hour.
+
+    Until the transaction ends nobody else asks this of the contact: many at once would each see few.
+    """
+    name = f"messages to {contact.fingerprint(keys).hex()}"
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
     count = await session.scalar(
         select(func.count())
         .select_from(MessageRow)

@@ -4,8 +4,9 @@ from uuid import UUID
 
 from domains.customers.errors import CodeInvalid, PasswordWrong
 from domains.customers.models import CustomerRow, CustomerStatus, SubjectKind, VerificationPurpose
-from domains.customers.service.codes import ask_for_code, end_codes, use_code
-from domains.customers.service.contacts import Contact, contacts_of
+from domains.customers.service.codes import ask_for_code, customer_of, end_codes, use_code
+from domains.customers.service.contacts import Contact, contacts_of, is_unproven, may_reset
+from domains.customers.service.factors import remove_factors
 from domains.customers.service.message_texts import Template
 from domains.customers.service.messages import queue_message
 from domains.customers.service.passwords import check_new_password
@@ -28,18 +29,22 @@ async def finish_reset(
 ) -> None:
     """For a code that was right: sets the password and ends all sessions. Raises CodeInvalid and PasswordBreached.
 
-    Only while the contact still is the account's, and the account is active. Second factors stay.
+    Only while the contact still is the account's, and the account is active. Second factors stay, unless this is the
+    first time that somebody proves the address: they are another's then, who made the account with it.
     """
+    # First, as everybody does who ends codes: of two resets at once one waits here, holding nothing.
+    customer_id = await customer_of(session, reset_id)
+    row = None if customer_id is None else await session.get_locked(CustomerRow, customer_id)
     verification = await use_code(session, reset_id)
-    row = None
-    if verification.customer_id is not None:
-        row = await session.get_locked(CustomerRow, verification.customer_id)
     contact = Contact(Channel(verification.channel), keys.decrypt(verification.contact_encrypted))
     if row is None or row.status != CustomerStatus.ACTIVE or contact not in contacts_of(row):
         raise CodeInvalid
+    if not may_reset(row, contact):
+        raise CodeInvalid
     await check_new_password(new_password, row.display_name, row.email)
-    if contact.channel is Channel.EMAIL:
-        row.email_verified_at = row.email_verified_at or now()
+    if is_unproven(row, contact):
+        row.email_verified_at = now()
+        await remove_factors(session, SubjectKind.CUSTOMER, row.id)
     await _set_password(session, keys, row, password_hash, keep=None)
 
 

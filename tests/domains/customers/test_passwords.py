@@ -8,8 +8,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx2
 import pytest
+from sqlalchemy import text
 
 from domains.customers import service
+from wapsi.db import Database
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 Post = Callable[..., Awaitable[httpx2.Response]]
@@ -156,6 +158,65 @@ async def test_a_code_resets_once_though_tried_at_once(
     code = await latest_code(messages)
     answers = await asyncio.gather(*(confirm(asked, code, f"{NEW} {number}") for number in range(4)))
     assert sorted(answer.status_code for answer in answers) == [204, 422, 422, 422]
+
+
+async def test_two_resets_at_once_wait_for_each_other_and_one_counts(
+    make_customer: MakeCustomer, ask: Post, confirm: Post, drain: Drain, messages: Read, db: Database, admin_sql: SQL
+) -> None:
+    asma = await make_customer()
+    codes = []
+    for _ in range(2):
+        asked = await ask()
+        await drain()
+        codes.append((asked, await latest_code(messages)))
+    async with db.write() as session:
+        # Both come as far as they can before either may go on.
+        await session.execute(text("SELECT 1 FROM customers WHERE id = :id FOR UPDATE"), {"id": asma})
+        confirming = [asyncio.ensure_future(confirm(asked, code)) for asked, code in codes]
+        for _ in range(1000):
+            if await waiting(admin_sql) == 2:
+                break
+            await asyncio.sleep(0.02)
+    answers = await asyncio.gather(*confirming)
+    assert sorted(answer.status_code for answer in answers) == [204, 422]
+
+
+async def waiting(admin_sql: SQL) -> int:
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return len(await admin_sql(query))
+
+
+async def test_who_set_up_an_account_with_a_strangers_address_does_not_keep_a_key_to_it(
+    make_customer: MakeCustomer, ask: Post, confirm: Post, drain: Drain, messages: Read, sign_in: Post, admin_sql: SQL
+) -> None:
+    asma = await make_customer()
+    await admin_sql("UPDATE customers SET email_verified_at = NULL")
+    await admin_sql(
+        "INSERT INTO totp_factors (subject_kind, subject_id, secret_encrypted, confirmed_at)"
+        " VALUES ('customer', $1, '', now())",
+        asma,
+    )
+    asked = await ask()
+    await drain()
+    assert (await confirm(asked, await latest_code(messages))).status_code == 204
+    assert (await sign_in(ASMA, NEW)).status_code == 201
+
+
+async def test_an_address_that_nobody_proved_resets_nothing_beside_a_number_that_somebody_did(
+    make_customer: MakeCustomer, ask: Post, confirm: Post, drain: Drain, messages: Read, admin_sql: SQL
+) -> None:
+    await make_customer()
+    asked = await ask()
+    await drain()
+    await admin_sql("UPDATE customers SET email_verified_at = NULL, phone = '+923001234567', phone_verified_at = now()")
+    code = await latest_code(messages)
+    assert (await confirm(asked, code)).json()["reason"] == "CODE_INVALID"
+    await ask()
+    await drain()
+    assert len(await messages(ASMA)) == 1
+    by_phone = await ask(phone="03001234567")
+    await drain()
+    assert (await confirm(by_phone, await latest_code(messages, "+923001234567"))).status_code == 204
 
 
 async def test_a_sign_ups_code_resets_nothing(

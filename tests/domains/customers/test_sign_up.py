@@ -314,6 +314,19 @@ async def test_one_contact_is_sent_so_much_in_an_hour_and_no_more(
     assert len(await messages("+923001234567")) == 7
 
 
+async def test_not_even_when_all_are_answered_at_once(
+    ask: Post, messages: Read, runtime: Runtime, admin_sql: SQL
+) -> None:
+    await asyncio.gather(*(ask(**PHONE) for _ in range(12)))
+
+    async def answer(verification_id: UUID) -> None:
+        async with runtime.db.write() as session:
+            await service.answer_verification(session, runtime.keys, verification_id)
+
+    await asyncio.gather(*(answer(row["id"]) for row in await admin_sql("SELECT id FROM verifications")))
+    assert len(await messages("+923001234567")) == 6
+
+
 async def test_a_message_carries_nothing_that_a_stranger_chose(ask: Post, drain: Drain, messages: Read) -> None:
     await ask(display_name="Win money at evil.example")
     await drain()
