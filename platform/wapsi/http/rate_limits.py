@@ -6,6 +6,7 @@ on a public route by the address, and by what a parameter of the path names.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +22,8 @@ from wapsi.limits.policies import ADDRESS, CUSTOMER, OPERATOR, POLICIES, PRODUCE
 from wapsi.security.principal import Principal, PrincipalKind
 
 HEADERS = (b"ratelimit", b"ratelimit-policy")
+PLACES_MIN = 20
+PLACE_RETRY_S = 1.0
 _EXTRA = "x-rate-limit"
 _BY_KIND = {
     PrincipalKind.CUSTOMER: CUSTOMER,
@@ -46,6 +49,8 @@ class RateLimit:
         self.app = app
         self._limits = limits
         self._addresses = addresses
+        self._places = places_of(limits.effective(ADDRESS))
+        self._under_way: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in HEALTH_PATHS:
@@ -55,7 +60,17 @@ class RateLimit:
         if not self._limits.is_on:
             await self.app(scope, receive, send)
             return
-        verdict = await self._limits.hit(ADDRESS, address)
+        under_way = self._under_way.get(address, 0)
+        self._under_way[address] = under_way + 1
+        try:
+            verdict = await self._limits.hit(ADDRESS, address)
+            if verdict.allowed and under_way >= self._places:
+                verdict = replace(verdict, allowed=False, reset_after_s=PLACE_RETRY_S)
+            await self._admitted(scope, receive, send, verdict)
+        finally:
+            self._leave(address)
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send, verdict: Verdict) -> None:
         scope["rate_limits"] = verdicts = [verdict]
 
         async def send_with_limits(message: Message) -> None:
@@ -67,6 +82,21 @@ class RateLimit:
             await self.app(scope, receive, send_with_limits)
         else:
             await _refuse(scope, send_with_limits, verdict)
+
+    def _leave(self, address: str) -> None:
+        left = self._under_way[address] - 1
+        if left:
+            self._under_way[address] = left
+        else:
+            del self._under_way[address]
+
+
+def places_of(policy: Policy) -> int:
+    """How many requests of an address may be under way: as many as it may ask in a second.
+
+    Slow bodies of one client could hold all places of a process otherwise, for as long as a body may take.
+    """
+    return max(PLACES_MIN, math.ceil(policy.quota / policy.window_s))
 
 
 async def admit(request: Request, principal: Principal) -> None:

@@ -106,6 +106,32 @@ def token(name: str) -> dict[str, str]:
     return {"authorization": f"Bearer {name}"}
 
 
+@pytest.mark.rate_limits(address="1800/60")
+async def test_one_address_does_not_hold_all_places_of_a_process(app: FastAPI, caller: From) -> None:
+    gate = asyncio.Event()
+    began = 0
+
+    async def held() -> str:
+        nonlocal began
+        began += 1
+        await gate.wait()
+        return "held"
+
+    app.add_api_route("/v1/test/held", held, dependencies=[PublicDep])
+    holding = [asyncio.ensure_future(caller().get("/v1/test/held")) for _ in range(30)]
+    for _ in range(10_000):
+        if began == 30:
+            break
+        await asyncio.sleep(0)
+    refused = await caller().get("/v1/test/public")
+    assert (refused.status_code, refused.json()["reason"]) == (429, "RATE_LIMITED")
+    assert refused.headers["retry-after"] == "1"
+    assert (await caller("203.0.113.2").get("/v1/test/public")).status_code == 200
+    gate.set()
+    assert [answer.status_code for answer in await asyncio.gather(*holding)] == [200] * 30
+    assert (await caller().get("/v1/test/public")).status_code == 200
+
+
 @pytest.mark.rate_limits(address="3/60")
 async def test_an_address_that_asks_too_often_is_told_when_to_come_again(caller: From) -> None:
     client = caller()
