@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,7 +18,8 @@ from rich.table import Table
 
 from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column_mapping
 from wapsi.cli.demo import read_demo
-from wapsi.producer import FeedChanged, Producer, ProgressReport, SyncRejected
+from wapsi.cli.server import Server, credentials_of
+from wapsi.producer import FeedChanged, ProgressReport, SyncRejected
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
 app = typer.Typer(help="Bring a merchant's feed in.", no_args_is_help=True)
@@ -45,6 +46,9 @@ class Mode(StrEnum):
     INCREMENTAL = "incremental"
 
 
+_FILE: Any = {"exists": True, "dir_okay": False}
+
+
 @app.callback()
 def _group() -> None:
     """Keeps `push` a subcommand."""
@@ -68,6 +72,10 @@ def push(
     currency: Annotated[str | None, typer.Option(help="For prices without one; default PKR.")] = None,
     target: Annotated[str | None, typer.Option(help="host:port of the gRPC server.")] = None,
     key: Annotated[str | None, typer.Option(envvar="WAPSI_PRODUCER_KEY", help="The producer key, wpk_….")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="The server has a certificate of a public CA.")] = False,
+    tls_ca: Annotated[Path | None, typer.Option(help="PEM of the CA of the server's certificate.", **_FILE)] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM of the certificate to show.", **_FILE)] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM of its key.", **_FILE)] = None,
     request_id: Annotated[
         str | None, typer.Option(help="Repeat it to go on with an interrupted push; default: from the file's bytes.")
     ] = None,
@@ -84,6 +92,7 @@ def push(
             "[red]Where to?[/red] Give --target and --key (or WAPSI_PRODUCER_KEY), or run this beside `wapsi up`."
         )
         raise typer.Exit(2)
+    server = Server(target, key, credentials_of(tls, tls_ca, tls_cert, tls_key))
     try:
         options = FeedOptions(
             column_mapping=parse_column_mapping(map) if map else None,
@@ -95,7 +104,7 @@ def push(
             default_currency=currency or "PKR",
             source_time=datetime.now(UTC),
         )
-        sync, seconds = asyncio.run(_push(file, merchant, mode, options, target, key, request_id, reread))
+        sync, seconds = asyncio.run(_push(file, merchant, mode, options, server, request_id, reread))
     except FeedError as error:
         where = f", line {error.line}" if error.line else ""
         console.print(f"[red]The feed cannot be read[/red] ({error.reason}{where}): {error.message}")
@@ -107,7 +116,7 @@ def push(
         raise typer.Exit(1) from None
     print_summary(sync, seconds)
     if sync.counters.rejected or sync.counters.warnings:
-        asyncio.run(_show_issues(sync.sync_id, target, key))
+        asyncio.run(_show_issues(sync.sync_id, server))
     if STATES[sync.state] not in ("succeeded", "partial"):
         raise typer.Exit(1)
 
@@ -117,8 +126,7 @@ async def _push(
     merchant: str,
     mode: Mode,
     options: FeedOptions,
-    target: str,
-    key: str,
+    server: Server,
     request_id: str | None,
     reread: bool,
 ) -> tuple[pb.Sync, float]:
@@ -126,7 +134,7 @@ async def _push(
     started_s = time.perf_counter()
     with feed_progress() as progress:
         view = ProgressView(progress, f"{merchant}: {file.name}")
-        async with Producer(target, key) as producer:
+        async with server.producer() as producer:
             sync = await producer.push(
                 merchant,
                 lambda: read_items(file, options),
@@ -140,9 +148,9 @@ async def _push(
     return sync, time.perf_counter() - started_s
 
 
-async def _show_issues(sync_id: str, target: str, key: str) -> None:
+async def _show_issues(sync_id: str, server: Server) -> None:
     """One example of each kind, errors before warnings, and where the others are."""
-    async with Producer(target, key) as producer:
+    async with server.producer() as producer:
         issues = await producer.issues(sync_id, limit=_LOOKED_AT)
     kinds: dict[tuple[bool, str, str], list[pb.SyncIssue]] = {}
     for entry in issues:
