@@ -1,6 +1,6 @@
 """Work of the customers domain: messages to people, and what is forgotten."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +10,7 @@ from wapsi.db import WriteSession
 from wapsi.messages import make_sender
 from wapsi.queue.jobs import Job
 from wapsi.queue.registry import job
-
-# Of 50,000 rows each: a million customers who open the app now and then leave a million tokens a day.
-FORGET_ROUNDS = 20
+from wapsi.queue.rounds import in_rounds
 
 
 @job("customers.answer_verification")
@@ -48,18 +46,10 @@ async def send_message(job: Job) -> None:
         await job.complete(session)
 
 
-async def _forget_all(job: Job, forget: Callable[[WriteSession], Awaitable[int]]) -> None:
-    """In short units of work, until there is nothing; what is more than FORGET_ROUNDS of them waits an hour."""
-    for _ in range(FORGET_ROUNDS):
-        async with job.write() as session:
-            if not await forget(session):
-                return
-
-
 @job("customers.forget_sessions", every_s=3600)
 async def forget(job: Job) -> None:
     """Deletes refresh tokens that expired long ago; the table would grow with every rotation."""
-    await _forget_all(job, service.forget_sessions)
+    await in_rounds(job, service.forget_sessions)
     async with job.write() as session:
         await job.complete(session)
 
@@ -67,8 +57,8 @@ async def forget(job: Job) -> None:
 @job("customers.forget_contacts", every_s=3600)
 async def forget_contacts(job: Job) -> None:
     """Deletes claims to contacts that nobody proved, and old messages."""
-    await _forget_all(job, service.forget_verifications)
-    await _forget_all(job, service.forget_messages)
+    await in_rounds(job, service.forget_verifications)
+    await in_rounds(job, service.forget_messages)
     async with job.write() as session:
         await job.complete(session)
 

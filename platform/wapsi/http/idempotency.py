@@ -24,6 +24,7 @@ from wapsi.personal_data import Holder
 from wapsi.security.principal import PrincipalKind, bearer_of
 
 MAX_KEY_LENGTH = 200
+FORGET_AT_ONCE = 20_000
 
 
 class IdempotencyKeyMissing(DomainError):
@@ -163,13 +164,14 @@ IdempotencyDep = Annotated[Idempotency, Depends(_idempotency, scope="function")]
 
 
 async def forget_answers(session: WriteSession, before: datetime) -> int:
-    """Deletes answers older than `before`; returns how many."""
+    """Deletes answers older than `before`, at most FORGET_AT_ONCE; returns how many."""
     result = await session.execute(
         text(
-            "WITH gone AS (DELETE FROM idempotent_answers WHERE created_at < :before RETURNING 1) "
-            "SELECT count(*) FROM gone"
+            "WITH old AS (SELECT scope, key FROM idempotent_answers WHERE created_at < :before LIMIT :most),"
+            " gone AS (DELETE FROM idempotent_answers a USING old WHERE a.scope = old.scope AND a.key = old.key"
+            " AND a.created_at < :before RETURNING 1) SELECT count(*) FROM gone"
         ),
-        {"before": before},
+        {"before": before, "most": FORGET_AT_ONCE},
     )
     return int(result.scalar_one())
 
