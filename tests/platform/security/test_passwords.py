@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from wapsi.errors import Unavailable
 from wapsi.security import passwords
 from wapsi.security.passwords import hash_password, verify_password
 
@@ -81,6 +82,19 @@ async def test_at_most_two_hash_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(passwords._HASHER, "hash", count)
     await asyncio.gather(*(hash_password(PASSWORD) for _ in range(6)))
     assert most <= 2
+
+
+async def test_those_who_would_wait_long_are_refused_so_that_they_hold_no_place_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(passwords, "WAITING_MAX", 3)
+    hashing = [asyncio.ensure_future(hash_password(PASSWORD)) for _ in range(5)]
+    checking = [asyncio.ensure_future(verify_password(PASSWORD, None)) for _ in range(2)]
+    answers = await asyncio.gather(*hashing, *checking, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, Unavailable)]
+    assert [error.reason for error in refused] == ["OVERLOADED"] * 2
+    assert answers[5:] == refused, "who came last"
+    assert await verify_password(PASSWORD, await hash_password(PASSWORD)), "and nobody once they are through"
 
 
 async def test_what_is_no_hash_of_ours_matches_nothing_and_is_reported() -> None:
