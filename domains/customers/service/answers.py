@@ -2,8 +2,10 @@
 
 from uuid import UUID
 
-from domains.customers.models import VerificationPurpose, VerificationRow
-from domains.customers.service.codes import new_code
+from sqlalchemy import select
+
+from domains.customers.models import CustomerRow, VerificationPurpose, VerificationRow
+from domains.customers.service.codes import customer_of, new_code
 from domains.customers.service.contacts import Contact, Owner, owner_of
 from domains.customers.service.message_texts import Template
 from domains.customers.service.messages import has_had_enough, queue_message
@@ -21,6 +23,12 @@ _CODES = {
 
 async def answer_verification(session: WriteSession, keys: Keys, verification_id: UUID) -> None:
     """Sends a code, or says that there is an account, or nothing. Once: a repetition finds it answered."""
+    customer_id = await customer_of(session, verification_id)
+    if customer_id is not None:
+        # First, as everybody does who ends codes; writing to the customer would need it later.
+        await session.execute(
+            select(CustomerRow.id).where(CustomerRow.id == customer_id).with_for_update(read=True, key_share=True)
+        )
     row = await session.get_locked(VerificationRow, verification_id)
     if row is None or row.answered_at is not None or row.used_at is not None or row.expires_at <= now():
         return

@@ -1,5 +1,6 @@
 """Another e-mail or mobile number for an account: proven before it counts, and told to the one before."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,8 +8,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx2
 import pytest
+from sqlalchemy import text
 
 from domains.customers import service
+from domains.customers.service.codes import end_codes
+from wapsi.runtime import Runtime
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 Post = Callable[..., Awaitable[httpx2.Response]]
@@ -152,3 +156,29 @@ async def test_a_lost_answer_is_replayed(
     answers = [await api.post("/v1/me/contacts:verify", json=body, headers=headers) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[1].headers["idempotency-replayed"] == "true"
+
+
+async def test_answering_a_change_and_ending_it_wait_for_each_other(
+    ask: Post, runtime: Runtime, admin_sql: SQL, messages: Read
+) -> None:
+    asked = await ask(email="new@example.com")
+    assert asked.status_code == 202
+    change_id = UUID(asked.json()["contact_id"])
+    [asma] = await admin_sql("SELECT id FROM customers")
+
+    async def answer() -> None:
+        async with runtime.db.write() as session:
+            await service.answer_verification(session, runtime.keys, change_id)
+
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with runtime.db.write() as session:
+        # As a change of the password does: the customer first, then their codes.
+        await session.execute(text("SELECT 1 FROM customers WHERE id = :id FOR UPDATE"), {"id": asma["id"]})
+        answering = asyncio.ensure_future(answer())
+        for _ in range(1000):
+            if await admin_sql(waits):
+                break
+            await asyncio.sleep(0.02)
+        await end_codes(session, asma["id"])
+    await answering
+    assert await messages("new@example.com") == [], "it was ended before it was answered"
