@@ -33,11 +33,11 @@ from wapsi.db import Database
 from wapsi.embedded import EmbeddedPostgres, EmbeddedValkey
 from wapsi.limits import LimitSettings, RateLimits
 from wapsi.migrations import run as migrations
-from wapsi.queue.broker import make_broker
+from wapsi.queue.broker import QueueProbe, make_broker
 from wapsi.queue.jobs import run_job
 from wapsi.roots import jobs
 from wapsi.roots.container import make_runtime
-from wapsi.roots.http_app import make_front, make_http_app
+from wapsi.roots.http_app import make_front, make_http_app, middleware_of
 from wapsi.runtime import Runtime
 from wapsi.security.passwords import hash_password
 from wapsi.security.permissions import PASSWORD_AND_CODE, OperatorRole
@@ -327,8 +327,28 @@ def broker(settings: Settings, clean_queue: None) -> Iterator[Any]:
 
 
 @pytest.fixture
-def app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
-    return make_http_app(runtime, telemetry)
+def app(runtime: Runtime, telemetry: Telemetry, made_apps: list[FastAPI]) -> Iterator[FastAPI]:
+    """Making one takes a fifth of a second, which is most of a test: it is made once, and each test's runtime put in.
+
+    One to which a test has added routes is not used again.
+    """
+    app = next((made for made in made_apps if made.state.runtime.settings == runtime.settings), None)
+    if app is None:
+        app = make_http_app(runtime, telemetry)
+        made_apps.append(app)
+    app.state.runtime = runtime
+    app.state.queue_probe = QueueProbe(runtime.settings)
+    app.user_middleware = middleware_of(runtime, telemetry)
+    app.middleware_stack = None
+    routes = len(app.routes)
+    yield app
+    if len(app.routes) != routes:
+        made_apps.remove(app)
+
+
+@pytest.fixture(scope="session")
+def made_apps() -> list[FastAPI]:
+    return []
 
 
 @pytest.fixture

@@ -57,17 +57,15 @@ async def public_keys(runtime: RuntimeDep) -> dict[str, object]:
 def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
     """Raises UndeclaredRoute when a route names no permission."""
     settings = runtime.settings
-    queue_probe = QueueProbe(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Made now and in a thread: whoever asked first would hold up the loop for a third of a second.
         await asyncio.to_thread(app.openapi)
-        async with runtime.versions.polling():
+        async with app.state.runtime.versions.polling():
             yield
-        await queue_probe.aclose()
+        await app.state.queue_probe.aclose()
 
-    pages = ("/docs", "/redoc") if settings.docs_enabled else ()
     app = DocumentedAPI(
         title="Wapsi",
         version="1",
@@ -77,32 +75,10 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
         redoc_url="/redoc" if settings.docs_enabled else None,
         # MeasureRequests does it for a tenth of the time; our own handlers log failures, without what was sent.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
-        middleware=[
-            Middleware(
-                SecurityHeaders,
-                pages=pages,
-                strict_transport=settings.environment is Environment.PRODUCTION,
-            ),
-            *([Middleware(MeasureRequests, telemetry=telemetry)] if telemetry.is_enabled else []),
-            Middleware(RequestID),
-            Middleware(
-                AccessLog,
-                sample=telemetry.settings.access_log is AccessLogging.SAMPLED,
-                slow_s=telemetry.settings.trace_slow_ms / 1000,
-            ),
-            Middleware(
-                RateLimit,
-                limits=runtime.limits,
-                addresses=ClientAddresses(runtime.limits.settings.trusted_proxies),
-            ),
-            Middleware(ConcurrencyLimit, limit=settings.http_concurrency_limit, exempt=_UPLOADS),
-            Middleware(UnexpectedErrors),
-            Middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes, exempt=_UPLOADS),
-            Middleware(InputGuard, exempt=_KEPT_AS_THEY_ARE),
-        ],
+        middleware=middleware_of(runtime, telemetry),
     )
     app.state.runtime = runtime
-    app.state.queue_probe = queue_probe
+    app.state.queue_probe = QueueProbe(settings)
     app.state.telemetry = telemetry
     install_problem_handlers(app)
     for router in (
@@ -121,6 +97,32 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
         app.include_router(router)
     check_permissions_declared(app)
     return app
+
+
+def middleware_of(runtime: Runtime, telemetry: Telemetry) -> list[Middleware]:
+    """The outermost first."""
+    settings = runtime.settings
+    return [
+        Middleware(
+            SecurityHeaders,
+            pages=("/docs", "/redoc") if settings.docs_enabled else (),
+            strict_transport=settings.environment is Environment.PRODUCTION,
+        ),
+        *([Middleware(MeasureRequests, telemetry=telemetry)] if telemetry.is_enabled else []),
+        Middleware(RequestID),
+        Middleware(
+            AccessLog,
+            sample=telemetry.settings.access_log is AccessLogging.SAMPLED,
+            slow_s=telemetry.settings.trace_slow_ms / 1000,
+        ),
+        Middleware(
+            RateLimit, limits=runtime.limits, addresses=ClientAddresses(runtime.limits.settings.trusted_proxies)
+        ),
+        Middleware(ConcurrencyLimit, limit=settings.http_concurrency_limit, exempt=_UPLOADS),
+        Middleware(UnexpectedErrors),
+        Middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes, exempt=_UPLOADS),
+        Middleware(InputGuard, exempt=_KEPT_AS_THEY_ARE),
+    ]
 
 
 def make_front(app: FastAPI, runtime: Runtime) -> ASGIApp:
