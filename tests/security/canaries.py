@@ -72,7 +72,7 @@ def _forms(canary: str) -> set[str]:
 
 
 def _occurs(form: str, text: str) -> bool:
-    """A code of six digits is also a part of many an id and of a time: it counts where it stands alone."""
+    """A code of digits is also a part of many an id and of a time: it counts where it stands alone."""
     if len(form) > 8:
         return form in text
     return re.search(rf"(?<![0-9a-f.]){re.escape(form)}(?![0-9a-f])", text) is not None

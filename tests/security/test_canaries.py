@@ -153,7 +153,7 @@ class Person:
         assert begun.is_success, begun.text
         secret = self.canaries.note("totp secret", begun.json()["secret"])
         code = pyotp.TOTP(secret).now()
-        wrong = {"code": f"{(int(code) + 1) % 1_000_000:06}"}
+        wrong = {"code": f"{(int(code) + 1) % 100_000_000:08}"}
         assert (await self.post("/v1/me/factors/totp:confirm", wrong)).is_error
         done = await self.post("/v1/me/factors/totp:confirm", {"code": code})
         assert done.is_success, done.text

@@ -14,7 +14,7 @@ Line = Annotated[
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
 NewPassword = Annotated[SecretStr, Field(min_length=PASSWORD_MIN_LENGTH, max_length=PASSWORD_MAX_LENGTH)]
 
-Code = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{6}$")]
+Code = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{8}$")]
 
 
 class Body(BaseModel):
@@ -37,6 +37,6 @@ class ContactIn(Body):
 
 
 class CodeIn(Body):
-    """The six digits out of the message."""
+    """The eight digits out of the message."""
 
     code: Code

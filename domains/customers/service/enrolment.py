@@ -191,8 +191,12 @@ async def added(
 
 async def removed(session: WriteSession, principal: Principal, before: Factors, name: str) -> None:
     """After a factor was removed: recovery codes alone are of no use."""
+    kind = SubjectKind(principal.kind)
     if not (await get_factors(session, principal)).any:
-        await remove_recovery_codes(session, SubjectKind(principal.kind), principal.id)
+        await remove_recovery_codes(session, kind, principal.id)
+        if kind is SubjectKind.OPERATOR:
+            # What the role may do was given to the factor; without it this session would keep that for hours.
+            await end_sessions_of(session, kind, principal.id)
     await _note(session, principal, f"{name}_removed", before)
 
 

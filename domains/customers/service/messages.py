@@ -23,7 +23,7 @@ LIMITS_PER_HOUR = {Channel.EMAIL: 20, Channel.SMS: 6}
 SEND_WITHIN = timedelta(minutes=10)
 KEEP_MESSAGES = timedelta(days=30)
 FORGET_AT_ONCE = 50_000
-_CODE = re.compile(r"\b[0-9]{6}\b")
+_CODE = re.compile(r"\b[0-9]{8}\b")
 
 
 @dataclass(frozen=True, slots=True)

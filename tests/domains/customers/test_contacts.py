@@ -99,7 +99,7 @@ async def test_anothers_contact_gets_the_same_answer_and_its_owner_hears_of_it(
     await drain()
     (told,) = await messages("bilal@example.com")
     assert told.code is None
-    assert (await verify(taken, "000000")).json()["reason"] == "CODE_INVALID"
+    assert (await verify(taken, "00000000")).json()["reason"] == "CODE_INVALID"
 
 
 async def test_a_contact_that_got_an_account_meanwhile_is_not_taken_over(

@@ -44,7 +44,7 @@ def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
 
 async def queue(runtime: Runtime, **options: Any) -> None:
     async with runtime.db.write() as session:
-        await queue_message(session, runtime.keys, ASMA, Template.SIGN_UP_CODE, locale="en", code="123456", **options)
+        await queue_message(session, runtime.keys, ASMA, Template.SIGN_UP_CODE, locale="en", code="12345678", **options)
 
 
 async def state(admin_sql: SQL) -> tuple[str, bool]:
@@ -59,7 +59,7 @@ async def test_a_message_is_sent_and_wiped(runtime: Runtime, sender: Sender, dra
     await drain()
     (message,) = sender.taken
     assert message.recipient == "asma@example.com"
-    assert "123456" in message.text
+    assert "12345678" in message.text
     assert await state(admin_sql) == ("sent", False)
     (row,) = await admin_sql("SELECT messages::text AS line FROM messages")
     assert "asma" not in row["line"]
@@ -68,7 +68,7 @@ async def test_a_message_is_sent_and_wiped(runtime: Runtime, sender: Sender, dra
 async def test_nothing_is_sent_of_what_was_rolled_back(runtime: Runtime, sender: Sender, drain: Drain) -> None:
     async def fail() -> None:
         async with runtime.db.write() as session:
-            await queue_message(session, runtime.keys, ASMA, Template.SIGN_UP_CODE, locale="en", code="123456")
+            await queue_message(session, runtime.keys, ASMA, Template.SIGN_UP_CODE, locale="en", code="12345678")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -138,15 +138,15 @@ async def test_development_keeps_what_it_printed(runtime: Runtime, drain: Drain,
     assert await state(admin_sql) == ("sent", True)
     async with runtime.db.read() as session:
         (shown,) = await service.list_messages(session, runtime.keys, limit=10)
-    assert (shown.recipient, shown.code) == ("asma@example.com", "123456")
+    assert (shown.recipient, shown.code) == ("asma@example.com", "12345678")
 
 
 @pytest.mark.parametrize("template", list(Template))
 @pytest.mark.parametrize("locale", ["en", "ur-PK"])
 def test_each_text_is_whole_in_each_language(template: Template, locale: str) -> None:
-    text = text_of(template, locale, "123456")
+    text = text_of(template, locale, "12345678")
     assert text.subject
     assert "{" not in text.body
     has_code = template.endswith("_code")
-    assert ("123456" in text.body) == has_code
+    assert ("12345678" in text.body) == has_code
     assert ("واپسی" in text.body) == (locale == "ur-PK")

@@ -400,6 +400,19 @@ async def test_finance_and_admin_may_little_before_they_have_shown_a_second_fact
     assert entry["actor"] == entry["target"]
 
 
+async def test_an_operator_who_removes_the_last_factor_is_out(
+    desk: Callable[[OperatorRole], Awaitable[Person]], api: httpx2.AsyncClient
+) -> None:
+    """What the session may do was given to the factor."""
+    person = await desk(OperatorRole.FINANCE)
+    _app, codes = await person.enrol()
+    assert await person.refresh() == 200
+    assert (await person.post("/factors/totp:remove", CONFIRMED | {"code": codes[0]})).status_code == 204
+    assert (await api.get("/v1/admin/audit-log", headers=bearer(person.tokens))).status_code == 401
+    assert await person.refresh() == 401
+    assert (await person.sign_in()).status_code == 201
+
+
 @pytest.mark.parametrize("role", [OperatorRole.SUPPORT, OperatorRole.CATALOGUE])
 async def test_for_the_others_it_is_optional_and_asked_for_once_there_is_one(
     desk: Callable[[OperatorRole], Awaitable[Person]], runtime: Runtime, role: OperatorRole

@@ -52,7 +52,7 @@ def verify(api: httpx2.AsyncClient) -> Post:
 
 
 def wrong(code: str) -> str:
-    return f"{(int(code) + 1) % 1_000_000:06}"
+    return f"{(int(code) + 1) % 100_000_000:08}"
 
 
 async def code_for(read: Read, recipient: str) -> str:
@@ -168,7 +168,7 @@ async def test_a_code_for_a_taken_contact_cannot_be_guessed_since_there_is_none(
     asked = await ask()
     await drain()
     assert [row["code_mac"] for row in await admin_sql("SELECT code_mac FROM verifications")] == [None]
-    answer = await verify(asked, "000000")
+    answer = await verify(asked, "00000000")
     assert (answer.status_code, answer.json()["reason"]) == (422, "CODE_INVALID")
 
 
