@@ -51,7 +51,7 @@ class Inbox:
 
     def authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> Any:
         self.users.append((data.login, data.password))
-        return AuthResult(success=data.password == b"p@ss/word")
+        return AuthResult(success=data.password == b"p@ss/word", handled=False)
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +188,7 @@ async def test_what_a_server_refuses_is_final_or_not_and_never_repeats_the_addre
 async def test_a_wrong_login_is_ours_to_mend(tls_server: str, inbox: Inbox) -> None:
     with pytest.raises(MessageNotSent) as refused:
         await sender(f"smtp://wapsi:wrong-secret@{tls_server}").send(MESSAGE)
+    assert "(535)" in str(refused.value)
     assert "wrong-secret" not in str(refused.value)
     assert inbox.mails == []
 
