@@ -40,6 +40,7 @@ def main() -> None:
         with demo(checkout, ports) as took_s:
             say(f"make up: from nothing to ready in {took_s:.1f} s")
             walk(checkout, ports)
+            check_back_office(checkout, ports)
             check_feeds(checkout, ports)
         with demo(checkout, ports) as took_s:
             expect(took_s < WARM_START_LIMIT_S, f"the second start took {took_s:.1f} s")
@@ -111,6 +112,12 @@ def run_block(checkout: Path, ports: tuple[int, int], name: str) -> str:
     )
     expect(done.returncode == 0, f"the README's {name} failed:\n{done.stdout}\n{done.stderr}")
     return done.stdout + (done.stderr if name != "tour" else "")
+
+
+def check_back_office(checkout: Path, ports: tuple[int, int]) -> None:
+    """An operator signs in with a second factor, and sees what was paid."""
+    said = run_block(checkout, ports, "back-office")
+    expect("'state': 'succeeded'" in said and "'scopes'" in said, f"the operator sees nothing:\n{said}")
 
 
 def check_feeds(checkout: Path, ports: tuple[int, int]) -> None:
