@@ -7,11 +7,12 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
 
-# (field, value): a value that a field of that name, or of any where that is empty, is likely to have.
+# (field, value): a value that a field of that name is likely to have; of an empty name, a field that is not named.
 Words = Sequence[tuple[str, str]]
 _DEPTH = 4
 _INT32 = (0, 1, -1, 7, 200, 201, 1000, 2**31 - 1, -(2**31))
 _INT64 = (*_INT32, 2**53, 2**63 - 1, -(2**63), 253402300799, 253402300800, -62135596800, -62135596801)
+_LIKELY = st.sampled_from((0, 1, 7))
 _ODD_TEXTS = ("", "\0", "a\0b", " ", "é", "کرتا", "\u200f", "%00", "' OR 1=1 --", "{}", "../..", "x" * 3000, "\ufeff")
 
 
@@ -57,19 +58,21 @@ def _one(field: FieldDescriptor, words: Words, depth: int) -> st.SearchStrategy[
         return messages(field.message_type, words, depth - 1)
     if field.enum_type is not None:
         known = [value.number for value in field.enum_type.values]
-        return st.one_of(st.sampled_from(known), st.sampled_from((-1, 99, 2**31 - 1)))
+        likely = st.sampled_from(known)
+        return st.one_of(likely, likely, likely, st.sampled_from((-1, 99, 2**31 - 1)))
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_STRING and field.type == FieldDescriptor.TYPE_BYTES:
         return st.binary(max_size=70)
     if kind == FieldDescriptor.CPPTYPE_STRING:
-        likely = st.sampled_from([word for name, word in words if name in ("", field.name)])
+        named = [word for name, word in words if name == field.name]
+        likely = st.sampled_from(named or [word for name, word in words if not name])
         return st.one_of(likely, likely, likely, st.sampled_from(_ODD_TEXTS), st.text(max_size=30))
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return st.booleans()
     if kind == FieldDescriptor.CPPTYPE_INT32:
-        return st.one_of(st.sampled_from(_INT32), st.integers(-(2**31), 2**31 - 1))
+        return st.one_of(_LIKELY, _LIKELY, st.sampled_from(_INT32), st.integers(-(2**31), 2**31 - 1))
     assert kind == FieldDescriptor.CPPTYPE_INT64, f"{field.full_name} is of a kind that is not made here yet"
-    return st.one_of(st.sampled_from(_INT64), st.integers(-(2**63), 2**63 - 1))
+    return st.one_of(_LIKELY, st.sampled_from(_INT64), st.integers(-(2**63), 2**63 - 1))
 
 
 def _made(descriptor: Descriptor, values: dict[str, Any]) -> Any:
