@@ -102,7 +102,7 @@ def holes_of(report: Mapping[str, Any]) -> Finding:
         return Finding(
             Verdict.NOT_RUN,
             f"{len(skipped)} of {len(packages)} packages could not be looked up (no network, or an index without PyPI's"
-            " data on vulnerabilities); run this again where pypi.org answers",
+            " data on vulnerabilities); run this again where the public index can be reached",
         )
     return Finding(Verdict.PASSED, f"no known hole in {len(packages)} packages")
 
