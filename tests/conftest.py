@@ -8,11 +8,7 @@ import asyncio
 import itertools
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -28,11 +24,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from domains.customers import service as customers
 from domains.customers.service.subjects import get_account
+from tests.servers import TEMPLATE, Owner, Servers
 from wapsi.config import Environment, Settings
 from wapsi.db import Database
-from wapsi.embedded import EmbeddedPostgres, EmbeddedValkey
 from wapsi.limits import LimitSettings, RateLimits
-from wapsi.migrations import run as migrations
 from wapsi.queue.broker import QueueProbe, make_broker
 from wapsi.queue.jobs import run_job
 from wapsi.roots import jobs
@@ -44,52 +39,17 @@ from wapsi.security.permissions import PASSWORD_AND_CODE, OperatorRole
 from wapsi.security.signing import new_signing_key
 from wapsi.telemetry.setup import Telemetry
 
-TEMPLATE = "template_wapsi"
-APP_ROLE = "wapsi_app"
 SIGNING_KEY = new_signing_key()
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 PASSWORD = "correct horse battery"
 
 
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Where this run's servers are. `postgres_url` says DATABASE and USER; `valkey_urls` has one a test process."""
-
-    postgres_url: str
-    valkey_urls: tuple[str, ...]
-
-    def database(self, name: str, user: str = APP_ROLE) -> str:
-        return self.postgres_url.replace("DATABASE", name).replace("USER", user)
-
-
-class _Owner:
-    """Starts the servers in the process that runs pytest; xdist's workers are told where they are."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="wapsi-tests-"))
-        self.postgres = EmbeddedPostgres(self.folder, durable=False, max_connections=200)
-        self.valkey = EmbeddedValkey(self.folder, persist=False)
-        self.postgres.start()
-        self.valkey.start()
-        url = self.postgres.url(TEMPLATE, "postgres")
-        self.postgres.ensure_database(TEMPLATE)
-        asyncio.run(migrations.upgrade(url))
-        urls = tuple(self.valkey.url(number) for number in range(16))
-        self.servers = Servers(self.postgres.url("DATABASE", "USER"), urls)
-
-    def stop(self) -> None:
-        self.valkey.stop()
-        self.postgres.stop()
-        self.postgres.remove()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-_owner_key = pytest.StashKey[_Owner]()
+_owner_key = pytest.StashKey[Owner]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and not config.option.collectonly:
-        config.stash[_owner_key] = _Owner()
+        config.stash[_owner_key] = Owner()
 
 
 def pytest_configure_node(node: Any) -> None:
