@@ -136,6 +136,8 @@ class Shop:
 
     async def _customer(self) -> UUID:
         world = self._world
+        # A fuzzed operator may have paused the shop a moment ago, and then nobody would sign in any more.
+        await self._sql(_REOPEN, MERCHANT)
         customer_id = await world.customer()
         for _ in range(3):
             await world.earn(customer_id, 100_000)
