@@ -5,6 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.security.world import world
+
+__all__ = ["world"]
+
 # 1: what `make test` has time for. `make fuzz` takes about so many times as long.
 SCALE = float(os.environ.get("WAPSI_FUZZ_SCALE", "1"))
 

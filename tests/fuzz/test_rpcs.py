@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import asyncpg
 import grpc
-import httpx2
 import pytest
 from google.protobuf import text_format
 from google.protobuf.descriptor import MethodDescriptor
@@ -27,7 +26,6 @@ from wapsi.roots.grpc_app import make_rpc_server
 from wapsi.rpc.errors import reason_of
 from wapsi.rpc.offers.v1 import offer_sync_pb2
 from wapsi.runtime import Runtime
-from wapsi.security.permissions import OperatorRole
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 # Of each method so many well-formed requests, and as many damaged ones.
@@ -115,20 +113,6 @@ class Calls:
                 raise AssertionError(f"{name}: {code.name} {error.details()}") from error
         self.codes[f"{method.name} {code.name}"] += 1
         return [GetMessageClass(method.output_type).FromString(answer) for answer in answers]
-
-
-@pytest.fixture
-async def world(
-    api: httpx2.AsyncClient,
-    runtime: Runtime,
-    admin_sql: SQL,
-    drain: Callable[[], Awaitable[int]],
-    operator: Callable[[OperatorRole], Awaitable[dict[str, str]]],
-) -> World:
-    """Of the authorisation matrix: two producers, and things of the first one."""
-    world = World(api, runtime, admin_sql, drain, operator)
-    await world.begin()
-    return world
 
 
 async def words_of(world: World, runtime: Runtime) -> Words:

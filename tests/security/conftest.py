@@ -1,27 +1,13 @@
 from collections.abc import Awaitable, Callable
 
 import asyncpg
-import httpx2
 import pytest
 
-from tests.security.world import World
-from wapsi.runtime import Runtime
-from wapsi.security.permissions import OperatorRole
+from tests.security.world import world
+
+__all__ = ["world"]
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
-
-
-@pytest.fixture
-async def world(
-    api: httpx2.AsyncClient,
-    runtime: Runtime,
-    admin_sql: SQL,
-    drain: Callable[[], Awaitable[int]],
-    operator: Callable[[OperatorRole], Awaitable[dict[str, str]]],
-) -> World:
-    world = World(api, runtime, admin_sql, drain, operator)
-    await world.begin()
-    return world
 
 
 @pytest.fixture

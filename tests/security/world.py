@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx2
 import orjson
+import pytest
 
 from domains.cashback import service as cashback
 from domains.customers import service as customers
@@ -377,3 +378,17 @@ class World:
     async def _refresh_token(self) -> str:
         body = {"email": "customer_a@wapsi.example", "password": PASSWORD}
         return str((await self.api.post("/v1/sessions", json=body)).json()["refresh_token"])
+
+
+@pytest.fixture
+async def world(
+    api: httpx2.AsyncClient,
+    runtime: Runtime,
+    admin_sql: SQL,
+    drain: Callable[[], Awaitable[int]],
+    operator: Callable[[OperatorRole], Awaitable[dict[str, str]]],
+) -> World:
+    """Two customers, two producers, an operator of each role, and things of the first ones."""
+    world = World(api, runtime, admin_sql, drain, operator)
+    await world.begin()
+    return world

@@ -5,23 +5,16 @@ replica has its data too.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-import structlog
-
-from wapsi.db.errors import DatabaseUnavailable
+from wapsi.db.polled import Polled
 from wapsi.db.reads import Reads
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-POLL_S = 0.25
-# What was seen longer ago than this is asked again before anything is served by it.
-TRUST_S = 0.75
 REMEMBERED_GENERATIONS = 64
 SNAPSHOT_LIFETIME_S = 60.0
 
@@ -33,37 +26,24 @@ class _Snapshot:
     value: object
 
 
-class Versions:
+class Versions(Polled):
     """`generation` grows whenever one of the sources does.
 
-    `sources`: by name, a scalar SQL expression that never falls and grows in the transaction that publishes. Without a
-    running `polling` every use asks the database.
+    `sources`: by name, a scalar SQL expression that never falls and grows in the transaction that publishes.
     """
 
+    name = "versions"
+
     def __init__(self, reads: Reads, sources: Mapping[str, str]) -> None:
+        super().__init__()
         self._reads = reads
         self._names = tuple(sources)
         self._sql = "SELECT " + ", ".join(f"({sql})::bigint AS {name}" for name, sql in sources.items())
         self._values: tuple[int, ...] = ()
-        self._seen_s = float("-inf")
         self._began_s: dict[int, float] = {}
-        self._asking: asyncio.Task[None] | None = None
-        self.is_polling = False
         self._snapshots: dict[str, _Snapshot] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self.generation = 0
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether `generation` was the newest a moment ago, so that nothing need be asked."""
-        return self.is_polling and time.monotonic() - self._seen_s < TRUST_S
-
-    async def check(self) -> None:
-        """Asks the database, unless that is under way. Raises DatabaseUnavailable."""
-        if self._asking is None:
-            self._asking = asyncio.ensure_future(self._ask())
-            self._asking.add_done_callback(self._asked)
-        await asyncio.shield(self._asking)
 
     def outdated_for_s(self, generation: int) -> float:
         """For how long this generation may have been outdated: since it was seen last; infinite where that is no longer
@@ -110,34 +90,3 @@ class Versions:
             self._began_s[self.generation] = self._seen_s
             self._began_s.pop(self.generation - REMEMBERED_GENERATIONS, None)
         self._seen_s = asked_s
-
-    def _asked(self, task: asyncio.Task[None]) -> None:
-        self._asking = None
-        if not task.cancelled():
-            # Whoever waited has it; where nobody did, nobody needs it.
-            task.exception()
-
-    @contextlib.asynccontextmanager
-    async def polling(self) -> Any:
-        """While it is open, versions are asked for in the background."""
-        task = asyncio.ensure_future(self._poll())
-        self.is_polling = True
-        try:
-            yield
-        finally:
-            self.is_polling = False
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _poll(self) -> None:
-        answered = True
-        while True:
-            try:
-                await self.check()
-                answered = True
-            except DatabaseUnavailable:
-                if answered:
-                    log.warning("versions_not_answered")
-                answered = False
-            await asyncio.sleep(POLL_S)

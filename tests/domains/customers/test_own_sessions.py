@@ -12,6 +12,7 @@ import pytest
 from domains.customers import service
 from domains.customers.service import revocations
 from domains.customers.service.revocations import Revocations
+from wapsi.db import polled
 from wapsi.db.errors import DatabaseUnavailable
 from wapsi.errors import Unavailable
 from wapsi.roots.container import make_runtime
@@ -196,8 +197,8 @@ async def test_while_it_polls_a_request_asks_nothing_and_once_it_cannot_it_refus
         raise DatabaseUnavailable("The database did not answer. Try again in a moment.")
 
     monkeypatch.setattr(runtime.db.reads, "fetch_current", counted)
-    monkeypatch.setattr(revocations, "POLL_S", 3600)
-    monkeypatch.setattr(revocations, "TRUST_S", 3600)
+    monkeypatch.setattr(polled, "POLL_S", 3600)
+    monkeypatch.setattr(polled, "TRUST_S", 3600)
     async with asked.polling():
         assert not await asked.is_ended(uuid4())
         for _ in range(100):
@@ -205,7 +206,7 @@ async def test_while_it_polls_a_request_asks_nothing_and_once_it_cannot_it_refus
         assert questions == 1
         known = uuid4()
         asked.note(known)
-        monkeypatch.setattr(revocations, "TRUST_S", 0)
+        monkeypatch.setattr(polled, "TRUST_S", 0)
         monkeypatch.setattr(runtime.db.reads, "fetch_current", away)
         assert await asked.is_ended(known)
         with pytest.raises(Unavailable):
