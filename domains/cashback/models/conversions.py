@@ -88,6 +88,7 @@ class ConversionRow(Base):
     commission_minor: Mapped[AmountMinor]
     currency: Mapped[Currency]
     rate_category: Mapped[str] = mapped_column(server_default="")
+    line_items: Mapped[list[Any]] = mapped_column(server_default="[]")
     customer_type: Mapped[str] = mapped_column(server_default="unknown")
     occurred_at: Mapped[datetime]
     last_event_at: Mapped[datetime]

@@ -23,6 +23,7 @@ from domains.cashback.service.clicks import Click, NewClick, ensure_partitions, 
 from domains.cashback.service.conversions import decide, ingest, ingest_many
 from domains.cashback.service.events import (
     EventResult,
+    LineItem,
     Malformed,
     SaleEvent,
     Source,
@@ -107,6 +108,7 @@ __all__ = [
     "Explanation",
     "Intake",
     "Line",
+    "LineItem",
     "Malformed",
     "MerchantNotReportable",
     "NewClaim",

@@ -1,10 +1,11 @@
 """Amendments: a network corrects a sale's amounts. The difference is booked; nothing that was booked is changed."""
 
+from typing import NamedTuple
 from uuid import UUID
 
 from domains.cashback.service import pricing, receipts
 from domains.cashback.service.drafts import Draft
-from domains.cashback.service.events import SaleEvent
+from domains.cashback.service.events import LineItem, SaleEvent
 from domains.cashback.service.loading import Clicks
 from domains.cashback.service.postings import Sale, post_amended
 from domains.cashback.service.records import Adjustment, Conversion
@@ -13,20 +14,44 @@ from wapsi.clock import now
 from wapsi.ids import new_id
 
 
+class Facts(NamedTuple):
+    """What a sale's price depends on beside its receipt, and the commission."""
+
+    order_amount_minor: int
+    commission_minor: int
+    rate_category: str
+    customer_type: str
+    line_items: list[LineItem]
+
+    @classmethod
+    def of(cls, row: Conversion) -> "Facts":
+        return cls(row.order_amount_minor, row.commission_minor, row.rate_category, row.customer_type, row.line_items)
+
+    def after(self, event: SaleEvent) -> "Facts":
+        """What the event leaves out stays as it was."""
+        return Facts(
+            self.order_amount_minor if event.order_amount_minor is None else event.order_amount_minor,
+            self.commission_minor if event.commission_minor is None else event.commission_minor,
+            event.rate_category or self.rate_category,
+            self.customer_type if event.customer_type == "unknown" else event.customer_type,
+            self.line_items if event.line_items is None else list(event.line_items),
+        )
+
+
 def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: UUID) -> bool:
     """Whether anything changed. What an event leaves out stays as it was. Raises Refused."""
     row = sale.conversion
     if not differs(row, event):
         return False
-    order, commission, category, customer_type = _after(row, event)
+    facts = Facts.of(row).after(event)
     price = None
     if sale.reward is not None:
-        price = price_of(_receipt_of(clicks, row.click_id), order, row.currency, category, customer_type)
+        price = price_of(_receipt_of(clicks, row.click_id), row.currency, facts)
     reward_before = sale.reward_minor
     reward_after = reward_before if price is None else price.amount_minor
     adjustment_id = new_id()
     transaction_id = post_amended(
-        draft, sale, adjustment_id, commission - row.commission_minor, reward_after - reward_before
+        draft, sale, adjustment_id, facts.commission_minor - row.commission_minor, reward_after - reward_before
     )
     draft.adjustments.append(
         Adjustment(
@@ -34,17 +59,18 @@ def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: 
             conversion_id=row.id,
             event_id=event_id,
             order_amount_before_minor=row.order_amount_minor,
-            order_amount_after_minor=order,
+            order_amount_after_minor=facts.order_amount_minor,
             commission_before_minor=row.commission_minor,
-            commission_after_minor=commission,
+            commission_after_minor=facts.commission_minor,
             reward_before_minor=reward_before,
             reward_after_minor=reward_after,
             network_reason=event.reason,
             transaction_id=transaction_id,
         )
     )
-    row.order_amount_minor, row.commission_minor = order, commission
-    row.rate_category, row.customer_type = category, customer_type
+    row.order_amount_minor, row.commission_minor = facts.order_amount_minor, facts.commission_minor
+    row.rate_category, row.customer_type = facts.rate_category, facts.customer_type
+    row.line_items = facts.line_items
     row.updated_at = now()
     if sale.reward is not None and price is not None:
         sale.reward.amount_minor = price.amount_minor
@@ -55,16 +81,8 @@ def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: 
 
 def differs(row: Conversion, event: SaleEvent) -> bool:
     """Whether the event says something else of the sale than its state."""
-    return _after(row, event) != (row.order_amount_minor, row.commission_minor, row.rate_category, row.customer_type)
-
-
-def _after(row: Conversion, event: SaleEvent) -> tuple[int, int, str, str]:
-    return (
-        row.order_amount_minor if event.order_amount_minor is None else event.order_amount_minor,
-        row.commission_minor if event.commission_minor is None else event.commission_minor,
-        event.rate_category or row.rate_category,
-        row.customer_type if event.customer_type == "unknown" else event.customer_type,
-    )
+    known = Facts.of(row)
+    return known.after(event) != known
 
 
 def _receipt_of(clicks: Clicks, click_id: UUID | None) -> receipts.Receipt:
@@ -77,17 +95,16 @@ def _receipt_of(clicks: Clicks, click_id: UUID | None) -> receipts.Receipt:
         raise Refused("RECEIPT_INVALID", f"The click's receipt is not genuine: {error}.") from None
 
 
-def price_of(
-    receipt: receipts.Receipt, order_amount_minor: int, currency: str, rate_category: str, customer_type: str
-) -> pricing.Price:
+def price_of(receipt: receipts.Receipt, currency: str, facts: Facts) -> pricing.Price:
     """Raises Refused where the receipt is in another currency."""
     try:
         return pricing.price(
             receipt,
-            order_amount_minor=order_amount_minor,
+            order_amount_minor=facts.order_amount_minor,
             currency=currency,
-            rate_category=rate_category,
-            customer_type=customer_type,
+            rate_category=facts.rate_category,
+            customer_type=facts.customer_type,
+            lines=facts.line_items,
         )
     except pricing.CurrencyMismatch as error:
         raise Refused("CURRENCY_MISMATCH", str(error)) from None

@@ -14,6 +14,8 @@ from wapsi.clock import now
 from wapsi.db import ReadSession
 
 MAX_AMOUNT_MINOR = 10**15
+MAX_LINE_ITEMS = 200
+MAX_QUANTITY = 10**6
 # A clock that is a little ahead is forgiven; more would make every later event look old.
 FUTURE_TOLERANCE = timedelta(hours=1)
 
@@ -26,10 +28,22 @@ def _text(max_length: int, min_length: int = 0) -> Any:
 _Amount = Annotated[StrictInt, Field(ge=0, le=MAX_AMOUNT_MINOR)]
 
 
+@dataclass(frozen=True, slots=True)
+class LineItem:
+    """One thing that was sold: `amount_minor` is what all of its `quantity` cost together, in the event's currency."""
+
+    sku: Annotated[str, _text(200)]
+    category: Annotated[str, _text(100)]
+    quantity: Annotated[StrictInt, Field(ge=0, le=MAX_QUANTITY)]
+    amount_minor: _Amount
+
+
 class SaleEvent(BaseModel):
     """What is said of one sale at one moment. Amounts in minor units of `currency`; null leaves them as they were.
 
     `status` is the network's own word, `occurred_at` when it came to hold: of two events the later one counts.
+    `line_items` are all that is left of the sale, so that a part return leaves some out; null leaves them too. Where
+    there are some, they say the order's amount unless the event does.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +56,7 @@ class SaleEvent(BaseModel):
     commission_minor: _Amount | None = None
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
     rate_category: Annotated[str, _text(100)] = ""
+    line_items: Annotated[tuple[LineItem, ...], Field(max_length=MAX_LINE_ITEMS)] | None = None
     customer_type: Literal["new", "existing", "unknown"] = "unknown"
     occurred_at: AwareDatetime
     reason: Annotated[str, _text(1000)] = ""
@@ -68,6 +83,8 @@ def check_event(fields: Any) -> SaleEvent:
         raise Malformed("; ".join(faults[:5])) from None
     if event.occurred_at > now() + FUTURE_TOLERANCE:
         raise Malformed("occurred_at: lies in the future")
+    if event.line_items is not None and event.order_amount_minor is None:
+        event = event.model_copy(update={"order_amount_minor": sum(line.amount_minor for line in event.line_items)})
     amounts = (event.order_amount_minor, event.commission_minor)
     if event.currency is None and any(amount is not None for amount in amounts):
         raise Malformed("currency: is needed with an amount")

@@ -185,6 +185,7 @@ class Handling:
             order_amount_minor=event.order_amount_minor or 0,
             commission_minor=event.commission_minor or 0,
             rate_category=event.rate_category,
+            line_items=list(event.line_items or ()),
             customer_type=event.customer_type,
             occurred_at=event.occurred_at,
             last_event_at=event.occurred_at,
@@ -249,9 +250,7 @@ class Handling:
     def _price(self, found: attribution.Attribution, row: Conversion) -> pricing.Price | None:
         if found.receipt is None:
             return None
-        return amendments.price_of(
-            found.receipt, row.order_amount_minor, row.currency, row.rate_category, row.customer_type
-        )
+        return amendments.price_of(found.receipt, row.currency, amendments.Facts.of(row))
 
     def _reward(
         self, row: Conversion, found: attribution.Attribution, price: pricing.Price | None, cause: Cause

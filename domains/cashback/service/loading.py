@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from domains.cashback.service import receipts
-from domains.cashback.service.events import EventResult, SaleEvent
+from domains.cashback.service.events import EventResult, LineItem, SaleEvent
 from domains.cashback.service.postings import Sale
 from domains.cashback.service.records import Conversion, Reward
 from domains.cashback.states import EventOutcome
@@ -23,7 +23,8 @@ from wapsi.security.signing import Keys
 Key = tuple[str, str]
 
 _CONVERSION = ", ".join(
-    "c.attribution::text" if column.name == "attribution" else f"c.{column.name}" for column in fields(Conversion)
+    f"c.{column.name}" + ("::text" if column.name in ("attribution", "line_items") else "")
+    for column in fields(Conversion)
 )
 _REWARD = ", ".join("r.pricing::text" if column.name == "pricing" else f"r.{column.name}" for column in fields(Reward))
 # And for the rest of the transaction: whatever is looked for is few rows by their keys, however large the tables were
@@ -55,6 +56,7 @@ _CLICKS = """SELECT c.id, c.customer_id, c.merchant_id, c.receipt
     FROM unnest($1::uuid[], $2::timestamptz[]) AS k (id, clicked_at) CROSS JOIN LATERAL (
         SELECT * FROM clicks c WHERE c.id = k.id AND c.clicked_at = k.clicked_at LIMIT 1) AS c"""
 _POSITION_OF_ATTRIBUTION = [column.name for column in fields(Conversion)].index("attribution")
+_POSITION_OF_LINES = [column.name for column in fields(Conversion)].index("line_items")
 _POSITION_OF_PRICING = [column.name for column in fields(Reward)].index("pricing")
 
 
@@ -222,6 +224,7 @@ def _dated(click_ids: Iterable[UUID]) -> tuple[list[UUID], list[datetime]]:
 def _conversion(row: asyncpg.Record) -> Conversion:
     values = list(row)
     values[_POSITION_OF_ATTRIBUTION] = orjson.loads(values[_POSITION_OF_ATTRIBUTION])
+    values[_POSITION_OF_LINES] = [LineItem(**line) for line in orjson.loads(values[_POSITION_OF_LINES])]
     return Conversion(*values)
 
 

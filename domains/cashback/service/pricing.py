@@ -1,12 +1,17 @@
 """What a sale earns, by the receipt of its click: whole minor units, cut toward zero, never more than the cap."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from domains.cashback.service.events import LineItem
 from domains.cashback.service.receipts import Receipt
 from domains.merchants import service as merchants
 from domains.merchants.service import Rate, RateKind
 from wapsi.money import Money, format_money
+
+# Of the categories that share a rate, so many are named in a sentence.
+NAMED = 3
 
 
 class CurrencyMismatch(Exception):
@@ -14,64 +19,150 @@ class CurrencyMismatch(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What of a sale one rate is for, and what it earns: the whole sale, or those of its lines that the rate is for."""
+
+    rate: Rate
+    amount_minor: int
+    reward_minor: int
+    lines: tuple[LineItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
-    """`steps` tell the calculation in words; `rate` is None where nothing is earned at all."""
+    """`steps` tell the calculation in words; there are no `parts` where nothing is earned at all."""
 
     amount_minor: int
     currency: str
-    rate: Rate | None
+    parts: tuple[Part, ...]
     steps: tuple[str, ...]
     others: tuple[tuple[Rate, str], ...]
 
+    @property
+    def rate(self) -> Rate | None:
+        return self.parts[0].rate if self.parts else None
+
     def as_json(self) -> dict[str, Any]:
-        """What a reward keeps: the rule that matched, those that did not and why, and the steps."""
-        return {
+        """What a reward keeps: the rule that matched, those that did not and why, and the steps.
+
+        Of a sale with lines, `matched` is the rule of the first ones, and `parts` tell what each rule was for.
+        """
+        told = {
             "amount_minor": self.amount_minor,
             "currency": self.currency,
             "matched": None if self.rate is None else _rate_json(self.rate),
             "not_matched": [{**_rate_json(rate), "why": why} for rate, why in self.others],
             "steps": list(self.steps),
         }
+        if any(part.lines for part in self.parts):
+            told["parts"] = [_part_json(part) for part in self.parts]
+        return told
 
 
-def price(receipt: Receipt, *, order_amount_minor: int, currency: str, rate_category: str, customer_type: str) -> Price:
-    """Raises CurrencyMismatch."""
+def price(
+    receipt: Receipt,
+    *,
+    order_amount_minor: int,
+    currency: str,
+    rate_category: str,
+    customer_type: str,
+    lines: Sequence[LineItem] = (),
+) -> Price:
+    """Raises CurrencyMismatch.
+
+    Lines that share a rate are priced together, so that its cap, and a fixed amount, hold for the order.
+    """
     if currency != receipt.currency:
         raise CurrencyMismatch(f"The sale is in {currency}, the click promised cashback in {receipt.currency}.")
     if not receipt.eligible:
-        return Price(0, currency, None, ("The offer that was clicked earns no cashback.",), ())
+        return Price(0, currency, (), ("The offer that was clicked earns no cashback.",), ())
     category = rate_category or receipt.offer_category or ""
-    rate = receipt.schedule.rate_for(category, customer_type)
-    others = tuple(
-        (other, _why_not(other, rate, category, customer_type)) for other in receipt.schedule.rates if other != rate
-    )
-    amount, steps = _apply(rate, order_amount_minor, currency)
-    return Price(amount, currency, rate, steps, others)
-
-
-def _apply(rate: Rate, order_amount_minor: int, currency: str) -> tuple[int, tuple[str, ...]]:
+    schedule = receipt.schedule
     steps = [f"The sale: {_words(order_amount_minor, currency)}."]
-    uncapped_minor = merchants.uncapped_minor(rate, order_amount_minor)
+    if not lines:
+        rate = schedule.rate_for(category, customer_type)
+        parts = [_part(rate, order_amount_minor, currency, "it", (), steps)]
+        categories = {category}
+    else:
+        bought = _of_order(lines, order_amount_minor, category)
+        if sum(line.amount_minor for line in lines) > order_amount_minor:
+            steps.append("Its lines cost more before what was taken off the order; that is shared among them.")
+        by_rate: dict[Rate, list[LineItem]] = {}
+        for line in bought:
+            by_rate.setdefault(schedule.rate_for(line.category, customer_type), []).append(line)
+        parts = [
+            _part(rate, sum(line.amount_minor for line in mine), currency, _named(mine), tuple(mine), steps)
+            for rate, mine in by_rate.items()
+        ]
+        categories = {line.category for line in bought}
+    amount_minor = sum(part.reward_minor for part in parts)
+    if len(parts) > 1:
+        steps.append(f"Together: {_words(amount_minor, currency)}.")
+    chosen = [part.rate for part in parts]
+    others = tuple(
+        (other, _why_not(other, chosen, categories, customer_type)) for other in schedule.rates if other not in chosen
+    )
+    return Price(amount_minor, currency, tuple(parts), tuple(steps), others)
+
+
+def _of_order(lines: Sequence[LineItem], order_amount_minor: int, category: str) -> list[LineItem]:
+    """The lines with what each costs in the end, which is together what the order does.
+
+    What was taken off the order as a whole is shared among them, cut line by line so that no unit is lost. What the
+    order costs beside them, such as the delivery, is a line of the sale's own category.
+    """
+    listed_minor = sum(line.amount_minor for line in lines)
+    paid_minor = min(listed_minor, order_amount_minor)
+    bought, so_far_minor = [], 0
+    for line in lines:
+        before_minor, so_far_minor = so_far_minor, so_far_minor + line.amount_minor
+        if not line.quantity and not line.amount_minor:
+            # It came back, and a fixed amount is not for it.
+            continue
+        share_minor = 0
+        if listed_minor:
+            share_minor = so_far_minor * paid_minor // listed_minor - before_minor * paid_minor // listed_minor
+        bought.append(LineItem(line.sku, line.category or category, line.quantity, share_minor))
+    if order_amount_minor > listed_minor:
+        bought.append(LineItem("", category, 1, order_amount_minor - listed_minor))
+    return bought
+
+
+def _part(
+    rate: Rate, amount_minor: int, currency: str, of_what: str, lines: tuple[LineItem, ...], steps: list[str]
+) -> Part:
+    uncapped_minor = merchants.uncapped_minor(rate, amount_minor)
     if rate.kind is RateKind.FIXED:
-        steps.append(f"A fixed {_words(uncapped_minor, currency)} a sale.")
+        steps.append(f"A fixed {_words(uncapped_minor, currency)} {'a sale' if not lines else 'for ' + of_what}.")
     else:
         assert rate.percent_bps is not None
         percent = f"{rate.percent_bps // 100}.{rate.percent_bps % 100:02d}"
-        steps.append(f"{percent} % of it, cut to the minor unit: {_words(uncapped_minor, currency)}.")
-    amount = merchants.reward_minor(rate, order_amount_minor)
-    if amount < uncapped_minor:
-        steps.append(f"No more than the cap: {_words(amount, currency)}.")
-    return amount, tuple(steps)
+        what = f"{_words(amount_minor, currency)} for {of_what}" if lines else of_what
+        steps.append(f"{percent} % of {what}, cut to the minor unit: {_words(uncapped_minor, currency)}.")
+    reward_minor = merchants.reward_minor(rate, amount_minor)
+    if reward_minor < uncapped_minor:
+        steps.append(f"No more than the cap: {_words(reward_minor, currency)}.")
+    return Part(rate, amount_minor, reward_minor, lines)
 
 
-def _why_not(rate: Rate, chosen: Rate, category: str, customer_type: str) -> str:
-    if rate.rate_category not in ("", category):
+def _named(lines: Sequence[LineItem]) -> str:
+    """Of lines that share a rate."""
+    names = list(dict.fromkeys(line.category or "no category" for line in lines))
+    count = f"{len(lines)} line" + ("s" if len(lines) > 1 else "")
+    return f"{count} of {', '.join(names[:NAMED])}{' and others' if len(names) > NAMED else ''}"
+
+
+def _why_not(rate: Rate, chosen: Sequence[Rate], categories: Collection[str], customer_type: str) -> str:
+    if rate.rate_category and rate.rate_category not in categories:
         return f"it is for the category {rate.rate_category}"
     if str(rate.customer_type) not in ("unknown", customer_type):
         return f"it is for {rate.customer_type} customers, and this one was reported as {customer_type}"
-    if rate.rate_category != chosen.rate_category:
-        return f"the category {chosen.rate_category} has a rate of its own"
-    return f"there is a rate for {chosen.customer_type} customers"
+    if not chosen:
+        return "all of the sale came back"
+    same = [other for other in chosen if other.rate_category == rate.rate_category]
+    if not same:
+        return f"the category {chosen[0].rate_category} has a rate of its own"
+    return f"there is a rate for {same[0].customer_type} customers"
 
 
 def _words(amount_minor: int, currency: str) -> str:
@@ -86,4 +177,13 @@ def _rate_json(rate: Rate) -> dict[str, Any]:
         "percent_bps": rate.percent_bps,
         "fixed_minor": rate.fixed_minor,
         "cap_minor": rate.cap_minor,
+    }
+
+
+def _part_json(part: Part) -> dict[str, Any]:
+    return {
+        **_rate_json(part.rate),
+        "amount_minor": part.amount_minor,
+        "reward_minor": part.reward_minor,
+        "lines": [asdict(line) for line in part.lines],
     }

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 
+from domains.cashback.service.events import LineItem
 from wapsi.clock import now
 
 
@@ -30,6 +31,7 @@ class Conversion:
     order_amount_minor: int
     commission_minor: int
     rate_category: str
+    line_items: list[LineItem]
     customer_type: str
     occurred_at: datetime
     last_event_at: datetime

@@ -33,7 +33,7 @@ _TYPES = {
     **dict.fromkeys(("expected_confirmation_at", "confirmed_at"), "timestamptz"),
     **dict.fromkeys(("mapping_version", "rate_schedule_version"), "integer"),
 }
-_JSON = ("fields", "attribution", "pricing", "detail")
+_JSON = ("fields", "attribution", "line_items", "pricing", "detail")
 
 
 class _Table:
