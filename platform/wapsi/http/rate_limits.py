@@ -14,10 +14,10 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wapsi.errors import Category
-from wapsi.http.client_address import ClientAddresses, subscriber_of
 from wapsi.http.overload import HEALTH_PATHS
 from wapsi.http.refusals import refuse
 from wapsi.limits import Policy, RateLimited, RateLimits, Verdict
+from wapsi.limits.client_address import ClientAddresses, subscriber_of
 from wapsi.limits.policies import ADDRESS, CUSTOMER, OPERATOR, POLICIES, PRODUCER
 from wapsi.security.principal import Principal, PrincipalKind
 

@@ -50,6 +50,7 @@ EXPORT = Policy("export", 10, 86400, "customer: exports of their data")
 UPLOAD = Policy("upload", 600, 3600, "producer or operator: feed files")
 POSTBACK = Policy("postback", 3000, 60, "network and address: postbacks")
 PRODUCER_CALL = Policy("producer_call", 1200, 60, "producer key: gRPC calls")
+REFUSED_KEY = Policy("refused_key", 60, 60, "address: gRPC calls with a key that is refused")
 
 POLICIES: dict[str, Policy] = {
     policy.name: policy
@@ -74,5 +75,6 @@ POLICIES: dict[str, Policy] = {
         UPLOAD,
         POSTBACK,
         PRODUCER_CALL,
+        REFUSED_KEY,
     )
 }

@@ -19,7 +19,6 @@ from domains.offers import source_router as feed_sources
 from wapsi.config import Environment
 from wapsi.http import health
 from wapsi.http.cache import ReadCache, cached_routes
-from wapsi.http.client_address import ClientAddresses
 from wapsi.http.deps import PublicDep, RuntimeDep, check_permissions_declared
 from wapsi.http.input_guard import InputGuard
 from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
@@ -28,6 +27,7 @@ from wapsi.http.overload import ConcurrencyLimit
 from wapsi.http.problems import UnexpectedErrors, install_problem_handlers
 from wapsi.http.rate_limits import RateLimit
 from wapsi.http.security_headers import SecurityHeaders
+from wapsi.limits.client_address import ClientAddresses
 from wapsi.queue.broker import QueueProbe
 from wapsi.runtime import Runtime
 from wapsi.telemetry.hot_reads import HotReads

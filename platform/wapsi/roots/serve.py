@@ -88,7 +88,7 @@ async def _serving_rest(runtime: Runtime, telemetry: Telemetry, stop: asyncio.Ev
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # wapsi.http.client_address reads them
+        proxy_headers=False,  # wapsi.limits.client_address reads them
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
     )
     try:

@@ -15,6 +15,7 @@ from grpc.aio import AbortError, ServerInterceptor
 from wapsi.errors import DomainError, Invalid
 from wapsi.rpc.call_limits import CallLimits
 from wapsi.rpc.errors import abort, internal_status, status_of
+from wapsi.rpc.refused_keys import RefusedKeys
 from wapsi.rpc.service import set_current_principal
 from wapsi.rpc.tls import fingerprint_of
 from wapsi.security.permissions import Permission
@@ -125,11 +126,13 @@ class Authentication(ServerInterceptor):
         permissions: Mapping[str, Permission],
         public: frozenset[str],
         limits: CallLimits,
+        refused_keys: RefusedKeys,
     ) -> None:
         self._authenticator = authenticator
         self._permissions = permissions
         self._public = public
         self._limits = limits
+        self._refused_keys = refused_keys
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Handler | None:
         handler: Handler | None = await continuation(details)
@@ -141,8 +144,13 @@ class Authentication(ServerInterceptor):
 
         @contextlib.asynccontextmanager
         async def let_in(context: Any) -> AsyncIterator[None]:
-            principal = await self._authenticator.authenticate(
-                bearer_of(authorization), certificate_sha256=fingerprint_of(context.auth_context())
+            bearer = bearer_of(authorization)
+            certificate = fingerprint_of(context.auth_context())
+            principal = await self._refused_keys.checked(
+                bearer,
+                context.peer(),
+                metadata,
+                lambda: self._authenticator.authenticate(bearer, certificate_sha256=certificate),
             )
             principal.require(permission)
             async with self._limits.call(principal):

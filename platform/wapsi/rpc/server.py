@@ -11,6 +11,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from wapsi.rpc.call_limits import CallLimits
 from wapsi.rpc.interceptors import Authentication, Errors
+from wapsi.rpc.refused_keys import RefusedKeys
 from wapsi.rpc.service import RPCService
 from wapsi.rpc.tls import ServerCertificates
 from wapsi.runtime import Runtime
@@ -40,7 +41,7 @@ class RPCServer:
             interceptors=[
                 aio_server_interceptor(),  # type: ignore[no-untyped-call]
                 Errors(),
-                Authentication(runtime.authenticator, permissions, public, limits),
+                Authentication(runtime.authenticator, permissions, public, limits, RefusedKeys(runtime.limits)),
             ],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

@@ -22,13 +22,16 @@ class ClientAddresses:
         self._is_trusted = lru_cache(maxsize=4096)(self._contains)
 
     def of(self, scope: Scope) -> str:
-        """Read from right to left: each proxy of ours adds whom it spoke to, and what stands left of the first
-        address that is not ours was written by a stranger."""
+        """Who sent an HTTP request."""
         client = scope.get("client")
-        peer: str = client[0] if client else UNKNOWN
+        return self.of_peer(client[0] if client else UNKNOWN, _forwarded(scope["headers"]))
+
+    def of_peer(self, peer: str, forwarded: Iterable[str]) -> str:
+        """`forwarded`: the values of X-Forwarded-For. Read from right to left: each proxy of ours adds whom it spoke
+        to, and what stands left of the first address that is not ours was written by a stranger."""
         if not self._trusted or not self._is_trusted(peer):
             return peer
-        for hop in reversed(list(_forwarded(scope["headers"]))):
+        for hop in reversed([hop for value in forwarded for hop in value.split(",")]):
             named = _host(hop)
             if named is None:
                 break
@@ -45,7 +48,7 @@ class ClientAddresses:
 def _forwarded(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[str]:
     for name, value in headers:
         if name == b"x-forwarded-for":
-            yield from value.decode("latin-1").split(",")
+            yield value.decode("latin-1")
 
 
 def _host(hop: str) -> str | None:

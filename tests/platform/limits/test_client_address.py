@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from wapsi.http.client_address import ClientAddresses, subscriber_of
+from wapsi.limits.client_address import ClientAddresses, subscriber_of
 
 PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
 
