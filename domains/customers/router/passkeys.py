@@ -67,7 +67,7 @@ def _add_passkey_routes(routes: APIRouter, prefix: str, whose: Any) -> None:
         """Needs the password, and a session that has shown a second factor."""
         await confirm_password(runtime, principal, body.current_password.get_secret_value())
         async with runtime.db.write() as session:
-            await service.drop_passkey(session, principal, passkey_id)
+            await service.drop_passkey(session, runtime.keys, principal, passkey_id)
 
 
 _add_passkey_routes(router, "/v1/me", requires(Permission.OWN_ACCOUNT))

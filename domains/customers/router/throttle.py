@@ -44,8 +44,10 @@ async def attempted(
 
     Raises RateLimited.
     """
-    account = runtime.keys.mac("sign-in", f"{kind} {login.strip().lower()}".encode("utf-8", "replace")).hex()
-    device = _known_device(runtime, account, device_token)
+    named = f"{kind} {login.strip().lower()}".encode("utf-8", "replace")
+    accounts = [mac.hex() for mac in runtime.keys.macs("sign-in", named)]
+    account = accounts[0]
+    device = _known_device(runtime, accounts, device_token)
     who = f"device {device}" if device is not None else f"address {address_of(request)}"
     # Counted before it is known how it ends, so that many at once are not one.
     for policy in (SIGN_IN, SIGN_IN_HOUR):
@@ -57,12 +59,12 @@ async def attempted(
     headers[DEVICE_HEADER] = _device_token(runtime, account, device or new_id())
 
 
-def _known_device(runtime: Runtime, account: str, token: str | None) -> UUID | None:
+def _known_device(runtime: Runtime, accounts: list[str], token: str | None) -> UUID | None:
     if token is None:
         return None
     try:
         claims = runtime.keys.verify(DEVICE_TOKEN_TYPE, token, audience=_AUDIENCE, issuer=runtime.settings.public_url)
-        return UUID(claims["sub"]) if claims.get("account") == account else None
+        return UUID(claims["sub"]) if claims.get("account") in accounts else None
     except (SignatureInvalid, ValueError):
         return None
 

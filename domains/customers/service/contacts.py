@@ -40,7 +40,11 @@ class Contact:
 
     def fingerprint(self, keys: Keys) -> bytes:
         """Tells whether two are the same, and nothing else about them."""
-        return keys.mac("contact", f"{self.channel} {self.value}".encode())
+        return self.fingerprints(keys)[0]
+
+    def fingerprints(self, keys: Keys) -> list[bytes]:
+        """And those by which earlier secrets would have known it."""
+        return keys.macs("contact", f"{self.channel} {self.value}".encode())
 
 
 def login_of(email: str | None, phone: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Adding and removing second factors, by whoever is signed in and has just shown the password.
+"""Adding and removing second factors, by whoever is signed in and has just shown the password. Each is told.
 
 The first factor brings ten recovery codes and ends all other sessions: they had shown less.
 """
@@ -13,6 +13,8 @@ from domains.customers.errors import ChallengeInvalid, CustomerNotFound, FactorC
 from domains.customers.models import PasskeyRow, SubjectKind
 from domains.customers.service.challenges import ChallengePurpose, attempt, make_challenge, read_challenge, spend
 from domains.customers.service.factors import Factors, factors_of, remove_factors, use_code
+from domains.customers.service.message_texts import Template
+from domains.customers.service.notices import tell
 from domains.customers.service.passkeys import (
     PasskeyRef,
     credential_ids,
@@ -56,7 +58,7 @@ async def finish_totp(session: WriteSession, keys: Keys, principal: Principal, c
     before = await get_factors(session, principal)
     if not await confirm_totp(session, keys, account.kind, account.id, code):
         raise FactorCodeWrong
-    return await added(session, keys, principal, before, "totp", PASSWORD_AND_CODE)
+    return await added(session, keys, principal, before, Template.TOTP_ADDED, PASSWORD_AND_CODE)
 
 
 async def drop_totp(session: WriteSession, keys: Keys, principal: Principal, code: str) -> bool:
@@ -65,13 +67,15 @@ async def drop_totp(session: WriteSession, keys: Keys, principal: Principal, cod
     Raises FactorNotFound. Does not raise for a wrong code: what was used up must be committed.
     """
     kind = SubjectKind(principal.kind)
+    # First, as whoever deletes the account does: what is told of this points at it.
+    await hold_account(session, kind, principal.id)
     before = await get_factors(session, principal)
     if await totp_of(session, kind, principal.id) is None:
         raise FactorNotFound("There is no authenticator app to remove.")
     if not await use_code(session, keys, kind, principal.id, code):
         return False
     await remove_totp(session, kind, principal.id)
-    await removed(session, principal, before, "totp")
+    await removed(session, keys, principal, before, Template.TOTP_REMOVED)
     return True
 
 
@@ -82,7 +86,7 @@ async def renew_recovery_codes(session: WriteSession, keys: Keys, principal: Pri
     if not before.any:
         raise FactorNotFound("Recovery codes come with a second factor. Add one first.")
     codes = await new_recovery_codes(session, keys, account.kind, account.id)
-    await _note(session, principal, "recovery_codes_renewed", before)
+    await _note(session, keys, principal, Template.RECOVERY_CODES_RENEWED, before)
     return codes
 
 
@@ -98,12 +102,15 @@ async def enrol_operator(session: WriteSession, keys: Keys, operator_id: UUID) -
     return secret
 
 
-async def reset_operator_factors(session: WriteSession, operator_id: UUID, *, principal: Principal | None) -> None:
+async def reset_operator_factors(
+    session: WriteSession, keys: Keys, operator_id: UUID, *, principal: Principal | None
+) -> None:
     """For who has lost everything: the password alone signs in, and adds a factor anew. All sessions end."""
     kind = SubjectKind.OPERATOR
     before = await factors_of(session, kind, operator_id)
     await remove_factors(session, kind, operator_id)
     await end_sessions_of(session, kind, operator_id)
+    await tell(session, keys, kind, operator_id, Template.FACTORS_RESET)
     await audit.record(
         session,
         principal,
@@ -145,16 +152,17 @@ async def finish_passkey(
     await attempt(session, asked)
     passkey = await store_passkey(session, settings, account, asked.nonce, answer, name)
     await spend(session, asked)
-    return passkey, await added(session, keys, principal, before, "passkey", PASSWORD_AND_PASSKEY)
+    codes = await added(session, keys, principal, before, Template.PASSKEY_ADDED, PASSWORD_AND_PASSKEY)
+    return passkey, codes
 
 
-async def drop_passkey(session: WriteSession, principal: Principal, passkey_id: UUID) -> None:
+async def drop_passkey(session: WriteSession, keys: Keys, principal: Principal, passkey_id: UUID) -> None:
     """Raises PasskeyNotFound and SecondFactorNeeded."""
     account = await strong_account(session, principal)
     before = await get_factors(session, principal)
     row = await find_passkey(session, account.kind, account.id, passkey_id)
     await session.execute(delete(PasskeyRow).where(PasskeyRow.id == row.id))
-    await removed(session, principal, before, "passkey")
+    await removed(session, keys, principal, before, Template.PASSKEY_REMOVED)
 
 
 async def strong_account(session: WriteSession, principal: Principal) -> Account:
@@ -176,7 +184,7 @@ async def strong_account(session: WriteSession, principal: Principal) -> Account
 
 
 async def added(
-    session: WriteSession, keys: Keys, principal: Principal, before: Factors, name: str, amr: Sequence[str]
+    session: WriteSession, keys: Keys, principal: Principal, before: Factors, change: Template, amr: Sequence[str]
 ) -> list[str]:
     """After a factor was added: the recovery codes, where there were none."""
     kind = SubjectKind(principal.kind)
@@ -185,11 +193,11 @@ async def added(
     if not before.any:
         await end_sessions_of(session, kind, principal.id, keep=principal.session_id)
     codes = [] if before.any else await new_recovery_codes(session, keys, kind, principal.id)
-    await _note(session, principal, f"{name}_added", before)
+    await _note(session, keys, principal, change, before)
     return codes
 
 
-async def removed(session: WriteSession, principal: Principal, before: Factors, name: str) -> None:
+async def removed(session: WriteSession, keys: Keys, principal: Principal, before: Factors, change: Template) -> None:
     """After a factor was removed: recovery codes alone are of no use."""
     kind = SubjectKind(principal.kind)
     if not (await get_factors(session, principal)).any:
@@ -197,16 +205,17 @@ async def removed(session: WriteSession, principal: Principal, before: Factors, 
         if kind is SubjectKind.OPERATOR:
             # What the role may do was given to the factor; without it this session would keep that for hours.
             await end_sessions_of(session, kind, principal.id)
-    await _note(session, principal, f"{name}_removed", before)
+    await _note(session, keys, principal, change, before)
 
 
-async def _note(session: WriteSession, principal: Principal, what: str, before: Factors) -> None:
-    """Operators' changes are for others to see; customers' are their own matter."""
+async def _note(session: WriteSession, keys: Keys, principal: Principal, change: Template, before: Factors) -> None:
+    """All are told of theirs. Operators' changes are for others to see too; customers' are their own matter."""
+    await tell(session, keys, SubjectKind(principal.kind), principal.id, change)
     if SubjectKind(principal.kind) is SubjectKind.OPERATOR:
         await audit.record(
             session,
             principal,
-            action=f"operator.{what}",
+            action=f"operator.{change}",
             target=str(principal),
             before=_in_words(before),
             after=_in_words(await get_factors(session, principal)),

@@ -6,6 +6,8 @@ from uuid import UUID
 from sqlalchemy import delete, exists, select
 
 from domains.customers.models import PasskeyRow, SubjectKind
+from domains.customers.service.message_texts import Template
+from domains.customers.service.notices import tell
 from domains.customers.service.recovery_codes import (
     recovery_codes_left,
     remove_recovery_codes,
@@ -48,10 +50,13 @@ async def factors_of(session: ReadSession, kind: SubjectKind, subject_id: UUID) 
 
 
 async def use_code(session: WriteSession, keys: Keys, kind: SubjectKind, subject_id: UUID, code: str) -> bool:
-    """Whether it is the code of the authenticator app, or a recovery code that was not used yet."""
+    """Whether it is the code of the authenticator app, or a recovery code that was not used yet, which is told."""
     if is_totp_code(code):
         return await use_totp(session, keys, kind, subject_id, code)
-    return await use_recovery_code(session, keys, kind, subject_id, code)
+    used = await use_recovery_code(session, keys, kind, subject_id, code)
+    if used:
+        await tell(session, keys, kind, subject_id, Template.RECOVERY_CODE_USED)
+    return used
 
 
 async def remove_factors(session: WriteSession, kind: SubjectKind, subject_id: UUID) -> None:

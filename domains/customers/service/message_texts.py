@@ -14,6 +14,17 @@ class Template(StrEnum):
     CONTACT_CODE = "contact_code"
     CONTACT_CHANGED = "contact_changed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  # the name of a text
+    TOTP_ADDED = "totp_added"
+    TOTP_REMOVED = "totp_removed"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_REMOVED = "passkey_removed"
+    FACTORS_RESET = "factors_reset"
+    RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
+    RECOVERY_CODE_USED = "recovery_code_used"
+
+
+# These are of no use later; what tells of a change is, even a day late.
+SHORT_LIVED = frozenset({Template.SIGN_UP_CODE, Template.ACCOUNT_EXISTS, Template.RESET_CODE, Template.CONTACT_CODE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,8 @@ class Text:
     body: str
 
 
+_NOT_YOU = "If it was not you, ask for a new password in the app at once, and tell our support."
+_NOT_YOU_URDU = "اگر یہ آپ نے نہیں کیا تو فوراً ایپ میں نیا پاس ورڈ مانگیں اور ہماری سپورٹ کو بتائیں۔"
 _ENGLISH = {
     Template.SIGN_UP_CODE: Text(
         "Your Wapsi code",
@@ -52,6 +65,35 @@ _ENGLISH = {
         "Your Wapsi password was changed",
         "The password of your Wapsi account was changed, and other devices were signed out. "
         "If it was not you, ask for a new password in the app at once.",
+    ),
+    Template.TOTP_ADDED: Text(
+        "An authenticator app was added to your Wapsi account",
+        f"An authenticator app was added to your Wapsi account: signing in asks for its code now. {_NOT_YOU}",
+    ),
+    Template.TOTP_REMOVED: Text(
+        "The authenticator app of your Wapsi account was removed",
+        f"The authenticator app of your Wapsi account was removed: its codes are not asked for any more. {_NOT_YOU}",
+    ),
+    Template.PASSKEY_ADDED: Text(
+        "A passkey was added to your Wapsi account",
+        f"A passkey was added to your Wapsi account: it signs in without the password. {_NOT_YOU}",
+    ),
+    Template.PASSKEY_REMOVED: Text(
+        "A passkey of your Wapsi account was removed",
+        f"A passkey of your Wapsi account was removed: it does not sign in any more. {_NOT_YOU}",
+    ),
+    Template.FACTORS_RESET: Text(
+        "The second factors of your Wapsi account were removed",
+        "The authenticator app, passkeys and recovery codes of your Wapsi account were removed: the password alone "
+        f"signs in now. {_NOT_YOU}",
+    ),
+    Template.RECOVERY_CODES_RENEWED: Text(
+        "Your Wapsi account has new recovery codes",
+        f"Your Wapsi account has new recovery codes: the earlier ones are good for nothing any more. {_NOT_YOU}",
+    ),
+    Template.RECOVERY_CODE_USED: Text(
+        "A recovery code of your Wapsi account was used",
+        f"A recovery code of your Wapsi account was used, and is good for nothing any more. {_NOT_YOU}",
     ),
 }
 _URDU = {
@@ -84,6 +126,35 @@ _URDU = {
         "آپ کا واپسی پاس ورڈ بدل دیا گیا ہے",
         "آپ کے واپسی اکاؤنٹ کا پاس ورڈ بدل دیا گیا ہے اور دوسرے آلات سے سائن آؤٹ کر دیا گیا ہے۔ "
         "اگر یہ آپ نے نہیں کیا تو فوراً ایپ میں نیا پاس ورڈ مانگیں۔",
+    ),
+    Template.TOTP_ADDED: Text(
+        "آپ کے واپسی اکاؤنٹ میں تصدیقی ایپ شامل کی گئی ہے",
+        f"آپ کے واپسی اکاؤنٹ میں تصدیقی ایپ شامل کی گئی ہے۔ اب سائن ان پر اس کا کوڈ مانگا جائے گا۔ {_NOT_YOU_URDU}",
+    ),
+    Template.TOTP_REMOVED: Text(
+        "آپ کے واپسی اکاؤنٹ سے تصدیقی ایپ ہٹا دی گئی ہے",
+        f"آپ کے واپسی اکاؤنٹ سے تصدیقی ایپ ہٹا دی گئی ہے۔ اب اس کا کوڈ نہیں مانگا جائے گا۔ {_NOT_YOU_URDU}",
+    ),
+    Template.PASSKEY_ADDED: Text(
+        "آپ کے واپسی اکاؤنٹ میں پاس کی شامل کی گئی ہے",
+        f"آپ کے واپسی اکاؤنٹ میں پاس کی شامل کی گئی ہے۔ یہ پاس ورڈ کے بغیر سائن ان کرتی ہے۔ {_NOT_YOU_URDU}",
+    ),
+    Template.PASSKEY_REMOVED: Text(
+        "آپ کے واپسی اکاؤنٹ سے پاس کی ہٹا دی گئی ہے",
+        f"آپ کے واپسی اکاؤنٹ سے پاس کی ہٹا دی گئی ہے۔ اب اس سے سائن ان نہیں ہو گا۔ {_NOT_YOU_URDU}",
+    ),
+    Template.FACTORS_RESET: Text(
+        "آپ کے واپسی اکاؤنٹ کے اضافی حفاظتی طریقے ہٹا دیے گئے ہیں",
+        "آپ کے واپسی اکاؤنٹ سے تصدیقی ایپ، پاس کی اور بحالی کے کوڈ ہٹا دیے گئے ہیں۔ "
+        f"اب صرف پاس ورڈ سے سائن ان ہوتا ہے۔ {_NOT_YOU_URDU}",
+    ),
+    Template.RECOVERY_CODES_RENEWED: Text(
+        "آپ کے واپسی اکاؤنٹ کے بحالی کے نئے کوڈ بن گئے ہیں",
+        f"آپ کے واپسی اکاؤنٹ کے بحالی کے نئے کوڈ بن گئے ہیں۔ پرانے کوڈ اب کسی کام کے نہیں۔ {_NOT_YOU_URDU}",
+    ),
+    Template.RECOVERY_CODE_USED: Text(
+        "آپ کے واپسی اکاؤنٹ کا بحالی کا کوڈ استعمال ہوا ہے",
+        f"آپ کے واپسی اکاؤنٹ کا بحالی کا ایک کوڈ استعمال ہوا ہے، اور اب کسی کام کا نہیں۔ {_NOT_YOU_URDU}",
     ),
 }
 

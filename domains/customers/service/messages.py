@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select, text
 
 from domains.customers.models import MessageRow, MessageState
 from domains.customers.service.contacts import Contact
-from domains.customers.service.message_texts import Template, text_of
+from domains.customers.service.message_texts import SHORT_LIVED, Template, text_of
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
@@ -21,6 +21,7 @@ from wapsi.security.signing import Keys
 # What strangers can make us send to one contact; the rest is left unsaid. A text message costs money.
 LIMITS_PER_HOUR = {Channel.EMAIL: 20, Channel.SMS: 6}
 SEND_WITHIN = timedelta(minutes=10)
+TELL_WITHIN = timedelta(days=1)
 KEEP_MESSAGES = timedelta(days=30)
 FORGET_AT_ONCE = 50_000
 _CODE = re.compile(r"\b[0-9]{8}\b")
@@ -63,7 +64,7 @@ async def queue_message(
         recipient_fingerprint=contact.fingerprint(keys),
         content_encrypted=keys.encrypt(orjson.dumps(content).decode()),
         customer_id=customer_id,
-        expires_at=moment + SEND_WITHIN,
+        expires_at=moment + (SEND_WITHIN if template in SHORT_LIVED else TELL_WITHIN),
         created_at=moment,
     )
     session.add(row)
@@ -82,7 +83,7 @@ async def has_had_enough(session: WriteSession, keys: Keys, contact: Contact) ->
         select(func.count())
         .select_from(MessageRow)
         .where(
-            MessageRow.recipient_fingerprint == contact.fingerprint(keys),
+            MessageRow.recipient_fingerprint.in_(contact.fingerprints(keys)),
             MessageRow.created_at > now() - timedelta(hours=1),
         )
     )
@@ -118,7 +119,7 @@ async def list_messages(
     """The newest first, of those that can still be read: in development, what the console has printed."""
     statement = select(MessageRow).where(MessageRow.content_encrypted.is_not(None))
     if recipient is not None:
-        statement = statement.where(MessageRow.recipient_fingerprint == recipient.fingerprint(keys))
+        statement = statement.where(MessageRow.recipient_fingerprint.in_(recipient.fingerprints(keys)))
     shown = []
     for row in await session.scalars(statement.order_by(MessageRow.id.desc()).limit(limit)):
         assert row.content_encrypted is not None

@@ -13,6 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from domains.customers.errors import LastAdmin, OperatorExists, OperatorIsSelf, OperatorNotFound
 from domains.customers.models import OperatorRow, OperatorStatus, SubjectKind
 from domains.customers.service.accounts import normalise_email
+from domains.customers.service.message_texts import Template
+from domains.customers.service.notices import tell
 from domains.customers.service.passwords import check_new_password
 from domains.customers.service.refs import OperatorRef
 from domains.customers.service.sessions import end_sessions_of
@@ -22,6 +24,7 @@ from wapsi.security import audit
 from wapsi.security.passwords import hash_password
 from wapsi.security.permissions import ROLE_PERMISSIONS, OperatorRole, Permission
 from wapsi.security.principal import Principal
+from wapsi.security.signing import Keys
 
 
 async def create_operator(
@@ -106,9 +109,9 @@ async def change_operator(
 
 
 async def reset_operator_password(
-    session: WriteSession, operator_id: UUID, password: str, *, principal: Principal | None = None
+    session: WriteSession, keys: Keys, operator_id: UUID, password: str, *, principal: Principal | None = None
 ) -> None:
-    """Ends the operator's sessions. Raises PasswordInvalid, PasswordBreached and OperatorNotFound."""
+    """Ends the operator's sessions, and tells them. Raises PasswordInvalid, PasswordBreached and OperatorNotFound."""
     await check_new_password(password)
     row = await session.get_locked(OperatorRow, operator_id)
     if row is None:
@@ -116,6 +119,7 @@ async def reset_operator_password(
     row.password_hash = await hash_password(password)
     await session.flush()
     await end_sessions_of(session, SubjectKind.OPERATOR, operator_id)
+    await tell(session, keys, SubjectKind.OPERATOR, operator_id, Template.PASSWORD_CHANGED)
     await audit.record(session, principal, action="operator.password_reset", target=f"operator:{operator_id}")
 
 

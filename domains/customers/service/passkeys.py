@@ -127,6 +127,16 @@ async def store_passkey(
     return _ref(row)
 
 
+async def owner_of_passkey(session: ReadSession, answer: Mapping[str, Any]) -> tuple[SubjectKind, UUID] | None:
+    """Whose passkey the answer names, before anything of it is believed."""
+    try:
+        credential_id = base64url_to_bytes(str(answer["id"]))
+    except _UNREADABLE:
+        return None
+    row = await session.scalar(select(PasskeyRow).where(PasskeyRow.credential_id == credential_id))
+    return None if row is None else (SubjectKind(row.subject_kind), row.subject_id)
+
+
 async def use_passkey(
     session: WriteSession,
     settings: Settings,

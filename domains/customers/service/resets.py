@@ -6,9 +6,9 @@ from domains.customers.errors import CodeInvalid, PasswordWrong
 from domains.customers.models import CustomerRow, CustomerStatus, SubjectKind, VerificationPurpose
 from domains.customers.service.codes import ask_for_code, customer_of, end_codes, use_code
 from domains.customers.service.contacts import Contact, contacts_of, is_unproven, may_reset
-from domains.customers.service.factors import remove_factors
+from domains.customers.service.factors import factors_of, remove_factors
 from domains.customers.service.message_texts import Template
-from domains.customers.service.messages import queue_message
+from domains.customers.service.notices import tell
 from domains.customers.service.passwords import check_new_password
 from domains.customers.service.sessions import end_sessions_of
 from domains.customers.service.subjects import get_account
@@ -44,6 +44,8 @@ async def finish_reset(
     await check_new_password(new_password, row.display_name, row.email)
     if is_unproven(row, contact):
         row.email_verified_at = now()
+        if (await factors_of(session, SubjectKind.CUSTOMER, row.id)).any:
+            await tell(session, keys, SubjectKind.CUSTOMER, row.id, Template.FACTORS_RESET)
         await remove_factors(session, SubjectKind.CUSTOMER, row.id)
     await _set_password(session, keys, row, password_hash, keep=None)
 
@@ -79,8 +81,7 @@ async def _set_password(
     await session.flush()
     await end_codes(session, row.id)
     await end_sessions_of(session, SubjectKind.CUSTOMER, row.id, keep=keep, forget_devices=keep is None)
-    for contact in contacts_of(row):
-        await queue_message(session, keys, contact, Template.PASSWORD_CHANGED, locale=row.locale, customer_id=row.id)
+    await tell(session, keys, SubjectKind.CUSTOMER, row.id, Template.PASSWORD_CHANGED)
 
 
 def _wrong() -> PasswordWrong:

@@ -28,7 +28,7 @@ from domains.customers.service.challenges import (
     spend,
 )
 from domains.customers.service.factors import Factors, factors_of, use_code
-from domains.customers.service.passkeys import credential_ids, sign_in_options, use_passkey
+from domains.customers.service.passkeys import credential_ids, owner_of_passkey, sign_in_options, use_passkey
 from domains.customers.service.refs import SecondStep, Tokens
 from domains.customers.service.revocations import SESSION_ENDED
 from domains.customers.service.subjects import Account, find_account, get_account, hold_account
@@ -123,10 +123,12 @@ class SessionIssuer:
         asked = read_challenge(self.keys, self.settings, ChallengePurpose.PASSKEY_SIGN_IN, challenge)
         async with db.write() as session:
             await attempt(session, asked)
-            owner = await use_passkey(session, self.settings, asked.nonce, answer)
+            owner = await owner_of_passkey(session, answer)
+            # The account first, as whoever deletes it does, and its passkeys then.
             account = None if owner is None else await hold_account(session, *owner)
+            used = await use_passkey(session, self.settings, asked.nonce, answer)
             tokens = None
-            if account is not None and account.active:
+            if account is not None and account.active and used == owner:
                 await spend(session, asked)
                 tokens = await self.issue(session, account, PASSKEY, user_agent)
         if tokens is None:
@@ -139,7 +141,7 @@ class SessionIssuer:
         assert challenge.subject_id is not None
         await attempt(session, challenge)
         account = await hold_account(session, challenge.kind, challenge.subject_id)
-        if account is None or not account.active or self._mark(account) != challenge.password_mark:
+        if account is None or not account.active or challenge.password_mark not in self._marks(account):
             raise ChallengeInvalid
         return account
 
@@ -149,7 +151,7 @@ class SessionIssuer:
             self.settings,
             ChallengePurpose.SECOND_FACTOR,
             (account.kind, account.id),
-            self._mark(account),
+            self._marks(account)[0],
         )
         options = None
         if factors.passkeys:
@@ -157,9 +159,9 @@ class SessionIssuer:
             options = sign_in_options(self.settings, nonce, known)
         return SecondStep(token, LIFETIME_S, factors.methods, options)
 
-    def _mark(self, account: Account) -> str:
-        """A challenge dies with the password that it was given for."""
-        return self.keys.mac("password-mark", account.password_hash.encode())[:16].hex()
+    def _marks(self, account: Account) -> list[str]:
+        """A challenge dies with the password that it was given for. The current secret's first."""
+        return [mac[:16].hex() for mac in self.keys.macs("password-mark", account.password_hash.encode())]
 
     async def refresh(self, session: WriteSession, refresh_token: str, user_agent: str) -> Tokens | None:
         """New tokens for one that was not used yet, else None.

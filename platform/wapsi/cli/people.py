@@ -12,6 +12,7 @@ from wapsi.cli.work import in_transaction
 from wapsi.config import Settings
 from wapsi.db import WriteSession
 from wapsi.security.permissions import OperatorRole
+from wapsi.security.signing import Keys
 
 operator_app = typer.Typer(help="People who run the platform.", no_args_is_help=True)
 console = Console(stderr=True)
@@ -65,7 +66,7 @@ def reset_password(email: str, password: NewPassword) -> None:
 
     async def work(session: WriteSession, settings: Settings) -> None:
         operator = await customers.find_operator(session, email)
-        await customers.reset_operator_password(session, operator.id, password)
+        await customers.reset_operator_password(session, Keys(settings), operator.id, password)
 
     in_transaction(work)
     console.print(f"[green]{email} has a new password.[/green]")
@@ -77,7 +78,7 @@ def reset_factor(email: str) -> None:
 
     async def work(session: WriteSession, settings: Settings) -> None:
         operator = await customers.find_operator(session, email)
-        await customers.reset_operator_factors(session, operator.id, principal=None)
+        await customers.reset_operator_factors(session, Keys(settings), operator.id, principal=None)
 
     in_transaction(work)
     console.print(f"[green]{email} signs in with the password alone, and can add a second factor.[/green]")

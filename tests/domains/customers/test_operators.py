@@ -12,6 +12,7 @@ import pytest
 from domains.customers import service
 from domains.customers.errors import LastAdmin, OperatorIsSelf, OperatorNotFound, PasswordInvalid
 from wapsi.db import Database
+from wapsi.runtime import Runtime
 from wapsi.security.permissions import ROLE_PERMISSIONS, OperatorRole, Permission
 from wapsi.security.principal import Principal, PrincipalKind
 
@@ -114,7 +115,7 @@ async def test_who_may_is_answered_as_of_now(db: Database, make: Any) -> None:
 
 
 async def test_a_new_password_ends_the_sessions_and_is_not_in_the_log(
-    db: Database, make: Any, api: httpx2.AsyncClient, admin_sql: SQL
+    db: Database, runtime: Runtime, make: Any, api: httpx2.AsyncClient, admin_sql: SQL
 ) -> None:
     operator = await make()
     old, new = "correct horse battery", "another horse battery"
@@ -124,7 +125,7 @@ async def test_a_new_password_ends_the_sessions_and_is_not_in_the_log(
 
     before = (await sign_in(old)).json()
     async with db.write() as session:
-        await service.reset_operator_password(session, operator.id, new)
+        await service.reset_operator_password(session, runtime.keys, operator.id, new)
     refreshed = await api.post("/v1/sessions:refresh", json={"refresh_token": before["refresh_token"]})
     assert refreshed.status_code == 401
     assert ((await sign_in(old)).status_code, (await sign_in(new)).status_code) == (401, 201)
@@ -133,11 +134,11 @@ async def test_a_new_password_ends_the_sessions_and_is_not_in_the_log(
     assert "battery" not in lines
 
 
-async def test_a_password_must_be_one(db: Database, make: Any) -> None:
+async def test_a_password_must_be_one(db: Database, runtime: Runtime, make: Any) -> None:
     operator = await make()
     async with db.write() as session:
         with pytest.raises(PasswordInvalid):
-            await service.reset_operator_password(session, operator.id, "short")
+            await service.reset_operator_password(session, runtime.keys, operator.id, "short")
 
 
 async def test_over_rest_an_admin_lists_and_changes(

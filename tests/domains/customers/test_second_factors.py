@@ -85,6 +85,10 @@ class Person:
         assert made.status_code == 201, made.text
         app = App(made.json()["secret"])
         confirmed = await self.post("/factors/totp:confirm", {"code": app.code()})
+        if confirmed.status_code == 403:
+            # A half minute ended between the two.
+            app.codes = 0
+            confirmed = await self.post("/factors/totp:confirm", {"code": app.code()})
         assert confirmed.status_code == 200, confirmed.text
         return app, confirmed.json()["recovery_codes"]
 
@@ -449,7 +453,7 @@ async def test_who_has_lost_everything_begins_anew(
     await person.enrol()
     me = await runtime.authenticator.authenticate(person.tokens["access_token"])
     async with db.write() as session:
-        await service.reset_operator_factors(session, me.id, principal=None)
+        await service.reset_operator_factors(session, runtime.keys, me.id, principal=None)
     assert await person.refresh() == 401
     assert (await person.sign_in()).status_code == 201
     [entry] = await admin_sql("SELECT actor, target FROM audit_log WHERE action = 'operator.factors_reset'")
