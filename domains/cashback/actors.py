@@ -35,6 +35,13 @@ async def confirm_due(job: Job) -> None:
         await job.complete(session)
 
 
+# One at a time: a second one would look at the same changes, and find nothing to do.
+@job("cashback.follow_rewards", every_s=60, lease_s=120, time_limit_s=900)
+async def follow_rewards(job: Job) -> None:
+    """Bonuses that confirmed cashback brings about, those that go with their cause, and those that have waited."""
+    await service.follow_rewards(job)
+
+
 @job("cashback.empty_accounts", every_s=86_400, time_limit_s=3600)
 async def empty_accounts(job: Job) -> None:
     """Cashback that was confirmed, or taken back, after its customer had left. Run again it finds less to do."""

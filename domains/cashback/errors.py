@@ -145,3 +145,25 @@ class BalanceNotEmpty(PreconditionFailed):
     """An account that holds cashback goes only when that is given up."""
 
     reason = "BALANCE_NOT_EMPTY"
+
+
+class BonusNotFound(NotFound):
+    reason = "BONUS_NOT_FOUND"
+
+
+class BonusRuleNotFound(NotFound):
+    reason = "BONUS_RULE_NOT_FOUND"
+
+
+class BonusRuleInvalid(Invalid):
+    reason = "BONUS_RULE_INVALID"
+
+
+class BonusRuleOverlaps(Conflict):
+    """At any moment there is one rule of a kind and currency, so that everybody knows what is promised."""
+
+    reason = "BONUS_RULE_OVERLAPS"
+
+
+class BonusRuleEnded(Conflict):
+    reason = "BONUS_RULE_ENDED"

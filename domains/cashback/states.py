@@ -47,6 +47,38 @@ REWARD_STATES = StateMachine(
 )
 
 
+class BonusKind(StrEnum):
+    """Who gets it when somebody new has earned a first cashback: SIGN_UP and REFERRED they themselves, the latter only
+    those who came by an invitation; REFERRER who invited them."""
+
+    SIGN_UP = "sign_up"
+    REFERRED = "referred"
+    REFERRER = "referrer"
+
+
+class BonusState(StrEnum):
+    """As with cashback, but for HELD: it waits for an operator before it is confirmed, never after."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    DECLINED = "declined"
+    HELD = "held"
+    REVERSED = "reversed"
+
+
+_B = BonusState
+BONUS_STATES = StateMachine(
+    "bonus",
+    {
+        _B.PENDING: [_B.CONFIRMED, _B.DECLINED, _B.HELD],
+        _B.HELD: [_B.PENDING, _B.DECLINED],
+        _B.CONFIRMED: [_B.REVERSED],
+    },
+)
+# The ledger holds it.
+BONUSES_BOOKED = frozenset({_B.PENDING, _B.HELD, _B.CONFIRMED})
+
+
 class ClaimState(StrEnum):
     SUBMITTED = "submitted"
     INFO_REQUIRED = "info_required"
@@ -130,3 +162,4 @@ class Entity(StrEnum):
     REWARD = "reward"
     CLAIM = "claim"
     PAYOUT = "payout"
+    BONUS = "bonus"

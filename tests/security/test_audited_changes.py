@@ -62,6 +62,10 @@ CHANGES = {
     "POST /v1/admin/conversions/{conversion_id}:decline": Change("conversion.declined", "conversion"),
     "POST /v1/admin/rewards/{reward_id}:hold": Change("reward.held", "reward"),
     "POST /v1/admin/rewards/{reward_id}:release": Change("reward.released", "reward", thing="held reward"),
+    "POST /v1/admin/bonus-rules": Change("bonus_rule.added", "bonus_rule", AFTER),
+    "POST /v1/admin/bonus-rules/{rule_id}:end": Change("bonus_rule.ended", "bonus_rule"),
+    "POST /v1/admin/bonuses/{bonus_id}:release": Change("bonus.released", "bonus", thing="held bonus"),
+    "POST /v1/admin/bonuses/{bonus_id}:decline": Change("bonus.declined", "bonus"),
     "POST /v1/admin/payouts/{payout_id}:hold": Change("payout.held", "payout"),
     "POST /v1/admin/payouts/{payout_id}:release": Change("payout.approved", "payout", thing="held payout"),
     "POST /v1/admin/claims/{claim_id}:decide": Change("claim.sent_to_merchant", "claim"),
@@ -105,6 +109,11 @@ class Things:
 
     async def held_reward(self) -> str:
         return await self._held("rewards", "reward_id")
+
+    async def held_bonus(self) -> str:
+        found = await self.world.thing("bonus_id")
+        await self.world.sql("UPDATE bonuses SET state = 'held' WHERE id = $1", UUID(found))
+        return found
 
     async def held_payout(self) -> str:
         return await self._held("payouts", "payout_id")

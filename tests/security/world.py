@@ -1,6 +1,8 @@
 """Two customers, two producers, an operator of each role, and things of the first customer and the first producer."""
 
+import random
 import re
+import string
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ import orjson
 import pytest
 
 from domains.cashback import service as cashback
+from domains.cashback.service.bonuses import award
 from domains.customers import service as customers
 from domains.merchants import service as merchants
 from domains.offers import service as offers
@@ -180,6 +183,9 @@ class World:
             "conversion_id": self._conversion_id,
             "sale_id": self._sale_id,
             "reward_id": self._reward_id,
+            "rule_id": self._rule_id,
+            "bonus_id": self._bonus_id,
+            "new_currency": self._new_currency,
             "method_id": self._method_id,
             "funded_method_id": self._funded_method_id,
             "payout_id": self._payout_id,
@@ -328,6 +334,34 @@ class World:
         await self.sale()
         lines = await cashback.statement(self.runtime.db.reads, self.ids["customer_a"], limit=1, before=None)
         return str(lines[0].transaction_id)
+
+    async def _new_currency(self) -> str:
+        """In which no bonus is promised."""
+        return "X" + "".join(random.choices(string.ascii_uppercase, k=2))
+
+    async def _rule_id(self) -> str:
+        rule = cashback.NewBonusRule(
+            "Welcome",
+            cashback.BonusKind.SIGN_UP,
+            await self._new_currency(),
+            50_000,
+            1_000,
+            within_days=90,
+            hold_days=30,
+        )
+        async with self.runtime.db.write() as session:
+            return str((await cashback.add_bonus_rule(session, None, rule)).id)
+
+    async def _bonus_id(self) -> str:
+        """Of customer A, by a rule of its own that held when A joined."""
+        rule_id = UUID(await self._rule_id())
+        await self.sql(
+            "UPDATE bonus_rules SET starts_at = starts_at - interval '1 day', currency = 'PKR' WHERE id = $1", rule_id
+        )
+        reward_id = UUID(await self._reward_id())
+        async with self.runtime.db.write() as session:
+            await award(session, [reward_id])
+        return str((await self.sql("SELECT id FROM bonuses WHERE rule_id = $1", rule_id))[0]["id"])
 
     async def _method_id(self) -> str:
         async with self.runtime.db.write() as session:

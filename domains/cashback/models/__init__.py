@@ -1,5 +1,6 @@
 """Tables of the cashback domain."""
 
+from domains.cashback.models.bonuses import BonusRow, BonusRuleRow, BonusSearchRow
 from domains.cashback.models.clicks import ClickRow
 from domains.cashback.models.conversions import (
     AdjustmentRow,
@@ -25,6 +26,9 @@ __all__ = [
     "AccountRow",
     "AdjustmentRow",
     "BalanceRow",
+    "BonusRow",
+    "BonusRuleRow",
+    "BonusSearchRow",
     "CheckRow",
     "ClaimRow",
     "ClickRow",

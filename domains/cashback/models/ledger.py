@@ -102,12 +102,12 @@ class EntryRow(Base):
 
 
 class StateChangeRow(Base):
-    """One move of a conversion, reward, claim or payout: who moved it, why, and which event did."""
+    """One move of a conversion, reward, claim, payout or bonus: who moved it, why, and which event did."""
 
     __tablename__ = "state_changes"
     __table_args__ = (
         Index("ix_state_changes_entity_entity_id_id", "entity", "entity_id", "id"),
-        CheckConstraint("entity IN ('conversion', 'reward', 'claim', 'payout')", name="entity"),
+        CheckConstraint("entity IN ('conversion', 'reward', 'claim', 'payout', 'bonus')", name="entity"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

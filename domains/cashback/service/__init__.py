@@ -8,6 +8,17 @@ from domains.cashback.errors import (
     MerchantNotReportable,
     PostbackUnsigned,
 )
+from domains.cashback.service.bonus_rules import (
+    BonusRuleView,
+    NewBonusRule,
+    add_bonus_rule,
+    current_bonus_rules,
+    end_bonus_rule,
+    list_bonus_rules,
+)
+from domains.cashback.service.bonus_search import follow_rewards
+from domains.cashback.service.bonus_views import BonusExplanation, BonusView, explain_bonus, list_bonuses
+from domains.cashback.service.bonuses import decline_bonus, release_bonus
 from domains.cashback.service.books import (
     AccountView,
     Balance,
@@ -73,6 +84,8 @@ from domains.cashback.service.views import (
 from domains.cashback.service.violations import Violation
 from domains.cashback.service.wallet import balances, list_rewards, statement
 from domains.cashback.states import (
+    BonusKind,
+    BonusState,
     ClaimReason,
     ClaimState,
     ConversionState,
@@ -90,6 +103,11 @@ __all__ = [
     "AccountView",
     "Balance",
     "BatchInvalid",
+    "BonusExplanation",
+    "BonusKind",
+    "BonusRuleView",
+    "BonusState",
+    "BonusView",
     "Bucket",
     "ClaimReason",
     "ClaimState",
@@ -111,6 +129,7 @@ __all__ = [
     "LineItem",
     "Malformed",
     "MerchantNotReportable",
+    "NewBonusRule",
     "NewClaim",
     "NewClick",
     "PayoutProvider",
@@ -126,18 +145,24 @@ __all__ = [
     "TrackingStats",
     "TransactionView",
     "Violation",
+    "add_bonus_rule",
     "balances",
     "cancel_payout",
     "check_event",
     "check_reporter",
     "click_desk_of",
     "create_click",
+    "current_bonus_rules",
     "decide",
+    "decline_bonus",
     "empty_accounts",
+    "end_bonus_rule",
     "ensure_partitions",
+    "explain_bonus",
     "explain_conversion",
     "explain_reward",
     "find_conversion",
+    "follow_rewards",
     "get_payout",
     "get_receipt",
     "get_reward",
@@ -149,6 +174,8 @@ __all__ = [
     "intake_of",
     "last_seal",
     "list_accounts",
+    "list_bonus_rules",
+    "list_bonuses",
     "list_claims",
     "list_conversions",
     "list_events",
@@ -162,6 +189,7 @@ __all__ = [
     "reconcile",
     "reconcile_and_report",
     "release",
+    "release_bonus",
     "release_payout",
     "report",
     "request_payout",

@@ -112,6 +112,7 @@ _SELECT = (
 _BY_ID = text(_SELECT + "t.id = :id ORDER BY e.id")
 # A range, so that the index on the cause finds them.
 _BY_SALE = text(_SELECT + "t.source = 'conversion' AND t.external_id >= :first AND t.external_id < :last ORDER BY e.id")
+_BY_BONUS = text(_SELECT + "t.source = 'bonus' AND t.external_id >= :first AND t.external_id < :last ORDER BY e.id")
 
 
 async def get_transaction(session: ReadSession, transaction_id: UUID) -> TransactionView:
@@ -125,6 +126,11 @@ async def get_transaction(session: ReadSession, transaction_id: UUID) -> Transac
 async def transactions_of_sale(session: ReadSession, conversion_id: UUID) -> list[TransactionView]:
     """Every posting about a sale, in order."""
     return await _transactions(session, _BY_SALE, {"first": f"{conversion_id}:", "last": f"{conversion_id};"})
+
+
+async def transactions_of_bonus(session: ReadSession, bonus_id: UUID) -> list[TransactionView]:
+    """Every posting about a bonus, in order."""
+    return await _transactions(session, _BY_BONUS, {"first": f"{bonus_id}:", "last": f"{bonus_id};"})
 
 
 async def _transactions(

@@ -76,6 +76,25 @@ CHECKS: tuple[Check, ...] = (
         " <> CASE WHEN c.state IN ('declined', 'unattributed') THEN 0 ELSE coalesce(r.amount_minor, 0) END)",
     ),
     Check(
+        "I3",
+        "bonuses",
+        "SELECT 'bonus ' || o.id, 'is ' || o.state || ' with ' || o.amount_minor || ', but the ledger holds '"
+        " || b.minor FROM bonuses o CROSS JOIN LATERAL (SELECT coalesce(sum(e.amount_minor), 0) AS minor"
+        " FROM ledger_transactions t JOIN ledger_entries e ON e.transaction_id = t.id"
+        " JOIN ledger_accounts a ON a.id = e.account_id WHERE a.path = 'expenses:bonus' AND t.source = 'bonus'"
+        " AND t.external_id >= o.id || ':' AND t.external_id < o.id || ';') b"
+        " WHERE o.id > :after AND o.id <= :upto AND b.minor"
+        " <> CASE WHEN o.state IN ('pending', 'held', 'confirmed') THEN o.amount_minor ELSE 0 END",
+    ),
+    Check(
+        "I3",
+        "bonus_rules",
+        "SELECT 'bonus_rule ' || u.id, 'has spent ' || u.spent_minor || ', its bonuses come to ' || s.minor"
+        " FROM bonus_rules u CROSS JOIN LATERAL (SELECT coalesce(sum(o.amount_minor), 0) AS minor FROM bonuses o"
+        " WHERE o.rule_id = u.id AND o.state IN ('pending', 'held', 'confirmed')) s"
+        " WHERE u.id > :after AND u.id <= :upto AND u.spent_minor <> s.minor",
+    ),
+    Check(
         "I4",
         "ledger_accounts",
         "SELECT 'ledger_account ' || a.path || ' ' || a.currency, 'is below zero: ' || b.balance_minor"
@@ -105,7 +124,7 @@ CHECKS: tuple[Check, ...] = (
         "SELECT 'ledger_transaction ' || t.id, 'resolves a posting that was not pending: ' || p.kind"
         " FROM ledger_transactions t JOIN ledger_transactions p ON p.id = t.resolves_id"
         " WHERE t.id > :after AND t.id <= :upto AND p.kind NOT IN"
-        " ('conversion.pending', 'conversion.unattributed', 'conversion.attributed')",
+        " ('conversion.pending', 'conversion.unattributed', 'conversion.attributed', 'bonus.pending')",
     ),
     Check(
         "I6",
@@ -142,6 +161,13 @@ CHECKS: tuple[Check, ...] = (
         " WHERE c.id = split_part(t.external_id, ':', 1)::uuid)",
     ),
     Check(
+        "I3",
+        "ledger_transactions",
+        "SELECT 'ledger_transaction ' || t.id, 'is about a bonus that does not exist' FROM ledger_transactions t"
+        " WHERE t.id > :after AND t.id <= :upto AND t.source = 'bonus' AND NOT EXISTS (SELECT FROM bonuses o"
+        " WHERE o.id = split_part(t.external_id, ':', 1)::uuid)",
+    ),
+    Check(
         "I8",
         None,
         "SELECT 'table ' || wanted.name, 'its append-only trigger is missing or switched off' FROM unnest(ARRAY["
@@ -163,7 +189,7 @@ CHECKS: tuple[Check, ...] = (
         "SELECT 'column ' || table_name || '.' || column_name, 'is ' || data_type FROM information_schema.columns"
         " WHERE table_schema = current_schema() AND column_name LIKE '%\\_minor' AND data_type <> 'bigint'"
         " AND table_name IN ('ledger_entries', 'ledger_balances', 'conversions', 'rewards', 'payouts', 'claims',"
-        " 'conversion_adjustments', 'sandbox_payouts')",
+        " 'conversion_adjustments', 'sandbox_payouts', 'bonuses', 'bonus_rules')",
     ),
     Check(
         "I11",

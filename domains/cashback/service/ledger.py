@@ -26,6 +26,7 @@ _posted = metrics.get_meter(__name__).create_counter(
 )
 
 PAYOUTS_IN_FLIGHT = "liabilities:payouts:in_flight"
+BONUS = "expenses:bonus"
 
 
 def bank(currency: str) -> str:

@@ -33,6 +33,13 @@ _SECTIONS = (
         " FROM rewards r JOIN conversions s ON s.id = r.conversion_id JOIN merchants m ON m.id = r.merchant_id"
         " WHERE r.customer_id = $1 AND r.id > $2 ORDER BY r.id LIMIT $3",
     ),
+    # Not for whose cashback: a friend's is the friend's own.
+    Section(
+        "bonuses",
+        "SELECT o.id, u.name, u.kind, o.state, o.amount_minor, o.currency, o.reason_code, o.available_at,"
+        " o.confirmed_at, o.created_at, o.updated_at FROM bonuses o JOIN bonus_rules u ON u.id = o.rule_id"
+        " WHERE o.customer_id = $1 AND o.id > $2 ORDER BY o.id LIMIT $3",
+    ),
     Section(
         "payouts",
         "SELECT id, amount_minor, currency, state, reason_code, payout_method_id, destination, provider,"

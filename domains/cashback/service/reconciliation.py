@@ -57,8 +57,13 @@ WITH booked (name, currency, minor) AS (
     SELECT 'customers, pending', currency, sum(amount_minor)
     FROM rewards WHERE state IN ('pending', 'held') GROUP BY 1, 2
     UNION ALL
+    SELECT 'customers, pending', currency, sum(amount_minor)
+    FROM bonuses WHERE state IN ('pending', 'held') GROUP BY 1, 2
+    UNION ALL
     SELECT 'customers, available less owed', currency, sum(minor) FROM (
         SELECT currency, amount_minor AS minor FROM rewards WHERE state = 'confirmed'
+        UNION ALL
+        SELECT currency, amount_minor FROM bonuses WHERE state = 'confirmed'
         UNION ALL
         SELECT currency, -amount_minor FROM payouts WHERE state NOT IN ('failed', 'cancelled')
         UNION ALL

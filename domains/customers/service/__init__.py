@@ -117,6 +117,7 @@ from domains.customers.service.refs import (
 from domains.customers.service.resets import ask_for_reset, change_password, finish_reset
 from domains.customers.service.sessions import SessionIssuer, end_session, end_sessions_of, forget_sessions
 from domains.customers.service.sign_ups import finish_sign_up, sign_up
+from domains.customers.service.standing import Standing, sharing_an_account, standing_of
 from domains.customers.service.subjects import confirm_password
 from domains.customers.service.support import (
     CustomerCard,
@@ -178,6 +179,7 @@ __all__ = [
     "SessionIssuer",
     "SessionNotFound",
     "ShownMessage",
+    "Standing",
     "SubjectKind",
     "TOTPSecret",
     "Tokens",
@@ -248,7 +250,9 @@ __all__ = [
     "revoke_producer",
     "revoke_producer_key",
     "rotate_producer",
+    "sharing_an_account",
     "sign_up",
+    "standing_of",
     "start_passkey",
     "start_totp",
     "suspend_customer",

@@ -23,6 +23,8 @@ class Permission(StrEnum):
     CONVERSIONS_READ = "conversions:read"
     CONVERSIONS_DECIDE = "conversions:decide"
     CLAIMS_DECIDE = "claims:decide"
+    # Which bonuses there are, and those that are held.
+    BONUSES_MANAGE = "bonuses:manage"
     PAYOUTS_READ = "payouts:read"
     PAYOUTS_DECIDE = "payouts:decide"
     LEDGER_READ = "ledger:read"
@@ -83,6 +85,7 @@ ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
             _P.CONVERSIONS_READ,
             _P.CONVERSIONS_DECIDE,
             _P.CLAIMS_DECIDE,
+            _P.BONUSES_MANAGE,
             _P.PAYOUTS_READ,
             _P.PAYOUTS_DECIDE,
             _P.LEDGER_READ,

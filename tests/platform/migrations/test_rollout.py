@@ -43,6 +43,10 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "prefer-robust-stmts": "an index that is made concurrently, outside of a transaction",
         "ban-drop-not-null": "the release before makes customers with an e-mail only, and reads none without one",
     },
+    "0021": {
+        "ban-drop-constraint": "in the same statement a wider one takes its place",
+        "constraint-missing-not-valid": "it is validated after the commit, which the text does not show",
+    },
 }
 
 

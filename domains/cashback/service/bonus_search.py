@@ -1,0 +1,64 @@
+"""Finds what bonuses depend on: the changes of cashback since the last time.
+
+No sale waits for it. A change that is looked at again does nothing, so that none is missed and none counts twice.
+"""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from domains.cashback.models import BonusSearchRow
+from domains.cashback.service.bonuses import AT_ONCE, award, mature, take_back
+from wapsi.clock import now
+from wapsi.db import WriteSession
+from wapsi.queue.jobs import Job
+
+WINDOW = 2000
+# No transaction is open for longer: what is older cannot have another before it that is not seen yet.
+SETTLED_AFTER = timedelta(minutes=5)
+_SEARCH = "rewards"
+_CHANGES = text(
+    "SELECT max(id) AS last, min(id) FILTER (WHERE at > :settled) AS first_recent, array_agg(DISTINCT entity_id)"
+    " FILTER (WHERE entity = 'reward' AND to_state IN ('confirmed', 'declined', 'reversed')) AS rewards"
+    " FROM (SELECT id, at, entity, entity_id, to_state FROM state_changes WHERE id > :after AND id <= :upto"
+    " ORDER BY id LIMIT :limit) AS w"
+)
+
+
+async def follow_rewards(job: Job) -> None:
+    """Gives and takes back what the changes since the last time bring about, and makes available what has waited."""
+    async with job.write() as session:
+        upto = await session.scalar(text("SELECT coalesce(max(id), 0) FROM state_changes"))
+        search = await session.get(BonusSearchRow, _SEARCH)
+        after = 0 if search is None else search.state_change_id
+    settled = True
+    while after < upto:
+        async with job.write() as session:
+            found = (
+                await session.execute(
+                    _CHANGES,
+                    {"after": after, "upto": upto, "limit": WINDOW, "settled": now() - SETTLED_AFTER},
+                )
+            ).one()
+            reward_ids = found.rewards or []
+            await take_back(session, reward_ids)
+            await award(session, reward_ids)
+            if settled:
+                settled = found.first_recent is None
+                await _remember(session, found.last if settled else max(after, found.first_recent - 1))
+            after = found.last
+    while True:
+        async with job.write() as session:
+            if await mature(session) < AT_ONCE:
+                await job.complete(session)
+                return
+
+
+async def _remember(session: WriteSession, state_change_id: int) -> None:
+    await session.execute(
+        text(
+            "INSERT INTO bonus_search (name, state_change_id) VALUES (:name, :id)"
+            " ON CONFLICT (name) DO UPDATE SET state_change_id = excluded.state_change_id"
+        ),
+        {"name": _SEARCH, "id": state_change_id},
+    )
