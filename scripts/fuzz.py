@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("tests/fuzz", "tests/domains/offers/feeds/test_fuzz.py")
-# What the longest of them takes at scale 1: tests/fuzz/test_rest.py's SECONDS.
+# What tests/fuzz/test_rest.py and test_walks.py take at scale 1, one after the other.
 SECONDS = 20
 
 

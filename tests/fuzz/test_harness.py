@@ -1,14 +1,17 @@
 """The harness finds what it is there to find: an application with one fault a route."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
+import httpx2
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from tests.fuzz import rest
+from tests.fuzz.recipes import Good, Recipes
+from tests.fuzz.walks import Walks
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +78,54 @@ def test_a_fault_is_found(outcome: rest.Outcome, operation: str, check: str) -> 
 def test_a_sound_route_is_left_alone(outcome: rest.Outcome) -> None:
     assert outcome.statuses["GET /sound"].total() > 0
     assert not [title for title in outcome.findings if "/sound" in title]
+
+
+class OneRecipe:
+    """Of an application without a database: what Walks asks for."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.world = self
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        self.api = httpx2.AsyncClient(transport=transport, base_url="http://wapsi.test")
+
+    async def heal(self) -> None: ...
+
+    async def good(self, label: str) -> Good:
+        assert label != "POST /unmade", "nobody knows how"
+        return Good(None, body={"order": {"amount_minor": 100, "lines": ["a", "b"]}})
+
+    def headers(self, caller: str | None) -> dict[str, str]:
+        return {}
+
+
+async def deep(body: dict[str, Any]) -> dict[str, str]:
+    """Fails only where all of it is right but a field two levels down."""
+    order = body.get("order")
+    lines = order.get("lines") if isinstance(order, dict) else None
+    if not isinstance(lines, list) or not lines:
+        raise HTTPException(422)
+    return {"line": lines[0].lower()}
+
+
+async def quiet(body: dict[str, Any]) -> dict[str, str]:
+    raise HTTPException(422)
+
+
+async def test_a_fault_deep_in_a_good_request_is_found_and_who_never_succeeds_is_told() -> None:
+    app = FastAPI()
+    app.add_api_route("/deep", deep, methods=["POST"])
+    app.add_api_route("/quiet", quiet, methods=["POST"])
+    app.add_api_route("/unmade", quiet, methods=["POST"])
+    front = rest.HandOver(app, asyncio.get_running_loop())
+    config = rest.configuration(max_examples=1, is_exhaustive=False, max_time_s=None)
+    document = app.openapi()
+    schema = await asyncio.to_thread(rest.load, document, front, config)
+
+    async def sql(*_query: Any) -> list[Any]:
+        return []
+
+    walks = Walks(schema, document, cast(Recipes, OneRecipe(app)), sql, seed=1)
+    await walks.walk(["POST /deep", "POST /quiet", "POST /unmade"] * 40)
+    assert [title for title in walks.findings if "Server error" in title] == ["POST /deep: Server error"]
+    assert walks.never_succeeded == ["POST /quiet", "POST /unmade"]
+    assert walks.broken.keys() == {"POST /unmade"}
