@@ -19,6 +19,8 @@ from tests.security.world import World
 
 # Beyond scale 1 for so long, times the scale; each route comes up about once in that time.
 SECONDS = 10
+# At scale 1 one in so many routes, always the same: tests/security sends each its good request anyway.
+SHARE = 4
 # Routes that cannot succeed here, and why.
 NEVER: dict[str, str] = {}
 
@@ -40,6 +42,9 @@ async def test_no_request_that_is_nearly_right_gets_an_answer_that_openapi_does_
     draw = random.Random(seed)
     walks = Walks(schema, document, Recipes(world), admin_sql, seed)
     labels = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
+    draw.shuffle(labels)
+    if fuzz_scale <= 1:
+        del labels[len(labels) // SHARE :]
 
     ends_s = time.monotonic() + (SECONDS * fuzz_scale if fuzz_scale > 1 else 0)
     while not walks.cases or time.monotonic() < ends_s:

@@ -15,6 +15,7 @@ from schemathesis.core.failures import FailureGroup
 from tests.fuzz import rest
 from tests.fuzz.changes import Changes, Json
 from tests.fuzz.recipes import Good, Recipes
+from wapsi.errors import DomainError
 
 # So many routes, then there are new callers: what the earlier ones did to themselves is not in the way for long.
 STEPS = 12
@@ -55,9 +56,9 @@ class Walks:
     async def _step(self, label: str) -> None:
         try:
             good = await self._recipes.good(label)
-        except AssertionError as error:
+        except (AssertionError, DomainError, LookupError) as error:
             # By what came before: a caller without an account any more. Told, if it is always so.
-            self.broken[label] = str(error)
+            self.broken[label] = f"no good request could be made: {error!r}"
             await self._recipes.heal()
             return
         # What it needs was made for one request. So the changed ones come first, at times, while all is there.
