@@ -32,6 +32,7 @@ class DocumentedAPI(FastAPI):
             document = super().openapi()
             for path, operation in _operations(document):
                 _complete(path, operation)
+                _share_definitions(document, operation)
             _drop_unused(document)
         assert self.openapi_schema is not None
         return self.openapi_schema
@@ -57,6 +58,23 @@ def _complete(path: str, operation: Document) -> None:
             limit = next(iter(parameter["schema"].get("anyOf", ({},)))).get("maxLength")
             parameter["required"] = True
             parameter["schema"] = {"type": "string", "minLength": 1, "maxLength": limit}
+
+
+def _share_definitions(document: Document, operation: Document) -> None:
+    """A body that a route describes by itself brings its parts along, to where its references do not lead."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        schema = dict(content.get("schema", {}))
+        if parts := schema.pop("$defs", None):
+            content["schema"] = _led(schema)
+            document.setdefault("components", {}).setdefault("schemas", {}).update(_led(parts))
+
+
+def _led(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {key: _led(value) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_led(value) for value in schema]
+    return schema.replace("#/$defs/", "#/components/schemas/") if isinstance(schema, str) else schema
 
 
 def _is_problem(answer: Document) -> bool:
