@@ -8,6 +8,7 @@ from domains.cashback import service
 from wapsi.db import WriteSession
 from wapsi.queue.jobs import Job
 from wapsi.queue.registry import job
+from wapsi.queue.rounds import in_rounds
 
 
 async def _sending_died(session: WriteSession, args: Mapping[str, Any], error: str) -> None:
@@ -40,6 +41,14 @@ async def confirm_due(job: Job) -> None:
 async def follow_rewards(job: Job) -> None:
     """Bonuses that confirmed cashback brings about, those that go with their cause, and those that have waited."""
     await service.follow_rewards(job)
+
+
+@job("cashback.expire_claims", every_s=3600)
+async def expire_claims(job: Job) -> None:
+    """Claims that waited too long for the customer, or for the merchant."""
+    await in_rounds(job, service.expire_claims)
+    async with job.write() as session:
+        await job.complete(session)
 
 
 @job("cashback.empty_accounts", every_s=86_400, time_limit_s=3600)

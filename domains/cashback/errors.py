@@ -115,6 +115,64 @@ class ClaimExists(Conflict):
     reason = "CLAIM_EXISTS"
 
 
+class ClaimEnded(PreconditionFailed):
+    reason = "CLAIM_ENDED"
+
+
+class ClaimMessagesFull(PreconditionFailed):
+    """So much was written about a claim that nobody reads it any more."""
+
+    reason = "CLAIM_MESSAGES_FULL"
+
+
+class ClaimQuestionMissing(Invalid):
+    """A customer is asked for information with words that say which."""
+
+    reason = "CLAIM_QUESTION_MISSING"
+
+
+class ClaimSettlementInvalid(Invalid):
+    """A sale is named where goodwill is given, or an amount where a sale decides on it."""
+
+    reason = "CLAIM_SETTLEMENT_INVALID"
+
+
+class ClaimSaleNotFound(PreconditionFailed):
+    """No sale of the merchant has the order's number."""
+
+    reason = "CLAIM_SALE_NOT_FOUND"
+
+
+class ClaimSaleUndecided(PreconditionFailed):
+    """The customer's sale does not give what the claim asks for, yet or any more."""
+
+    reason = "CLAIM_SALE_UNDECIDED"
+
+
+class GoodwillNotOwed(PreconditionFailed):
+    """What was promised for the order is there already, or cannot be told: an amount must be named."""
+
+    reason = "GOODWILL_NOT_OWED"
+
+
+class GoodwillDiffers(Conflict):
+    """The second operator approves the amount that the first one did."""
+
+    reason = "GOODWILL_DIFFERS"
+
+
+class SaleAttributed(PreconditionFailed):
+    """Only a sale that no click explains can be given to one."""
+
+    reason = "SALE_ATTRIBUTED"
+
+
+class ClickDoesNotExplain(PreconditionFailed):
+    """The click is of another merchant, too old or too late, or its receipt does not fit the sale."""
+
+    reason = "CLICK_DOES_NOT_EXPLAIN"
+
+
 class PayoutNotFound(NotFound):
     reason = "PAYOUT_NOT_FOUND"
 

@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from domains.cashback.service import (
     Bucket,
-    ClaimReason,
-    ClaimState,
     ConversionState,
     Door,
     EventOutcome,
@@ -27,15 +25,15 @@ def _text(max_length: int, min_length: int = 0) -> Any:
     return StringConstraints(min_length=min_length, max_length=max_length, pattern=r"^[^\x00]*$")
 
 
-class _In(BaseModel):
+class In(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class ClickIn(_In):
+class ClickIn(In):
     """Name an offer, or a merchant by its slug. `link` says where to land, by default the offer's own page."""
 
     offer_id: UUID | None = None
@@ -43,7 +41,7 @@ class ClickIn(_In):
     link: Annotated[str, _text(2000, 1)] | None = None
 
 
-class ClickOut(_Out):
+class ClickOut(Out):
     """Follow `url`. `receipt` is a signed JWS of what was promised; its key is in the key set."""
 
     click_id: UUID
@@ -56,7 +54,7 @@ class ReceiptOut(BaseModel):
     receipt: str
 
 
-class BalanceOut(_Out):
+class BalanceOut(Out):
     """In one currency. `held_minor` is a part of `pending_minor`; what is in flight has left `available_minor`."""
 
     currency: str
@@ -72,7 +70,7 @@ class BalancesOut(BaseModel):
     balances: list[BalanceOut]
 
 
-class CashbackOut(_Out):
+class CashbackOut(Out):
     """`overdue`: the merchant should have decided, and was asked. `network_reason`: its own words on a decision."""
 
     id: UUID
@@ -92,7 +90,7 @@ class CashbackOut(_Out):
     created_at: datetime
 
 
-class StatementLineOut(_Out):
+class StatementLineOut(Out):
     """One change of one of the three accounts; more of it is positive."""
 
     id: int
@@ -105,13 +103,13 @@ class StatementLineOut(_Out):
     transaction_id: UUID
 
 
-class PayoutIn(_In):
+class PayoutIn(In):
     amount_minor: Amount
     currency: CurrencyCode
     payout_method_id: UUID
 
 
-class PayoutOut(_Out):
+class PayoutOut(Out):
     """`destination` shows the last characters of the account. `unknown`: the provider is being asked."""
 
     id: UUID
@@ -126,7 +124,7 @@ class PayoutOut(_Out):
     finished_at: datetime | None
 
 
-class PayoutApprovalOut(_Out):
+class PayoutApprovalOut(Out):
     operator_id: UUID
     reason_code: str
     at: datetime
@@ -142,41 +140,7 @@ class AdminPayoutOut(PayoutOut):
     trace_id: str | None
 
 
-class ClaimIn(_In):
-    """`click_id` is the visit that led to the order; the amount is in the merchant's currency."""
-
-    reason_code: ClaimReason
-    click_id: UUID
-    order_id: Annotated[str, _text(100, 1)]
-    order_amount_minor: Amount
-    note: Annotated[str, _text(2000)] = ""
-
-
-class ClaimOut(_Out):
-    id: UUID
-    merchant: str
-    state: ClaimState
-    reason_code: str
-    click_id: UUID
-    order_id: str
-    order_amount_minor: int
-    currency: str
-    note: str
-    decision_code: str
-    created_at: datetime
-    updated_at: datetime
-
-
-class AdminClaimOut(ClaimOut):
-    customer_id: UUID
-
-
-class ClaimDecisionIn(_In):
-    state: ClaimState
-    reason_code: ReasonCode
-
-
-class TrackingStatsOut(_Out):
+class TrackingStatsOut(Out):
     """Of the last `window_days`. A figure is null where fewer than `min_sample` sales stand behind it."""
 
     merchant: str
@@ -192,7 +156,7 @@ class TrackingStatsOut(_Out):
     declined_percent: int | None
 
 
-class PostbackOut(_Out):
+class PostbackOut(Out):
     """The event is stored. `outcome` applied had an effect; the others had none, and `reason` and `message` say why.
 
     A repeated event gets the first one's answer with `repeated` true.
@@ -206,7 +170,7 @@ class PostbackOut(_Out):
     repeated: bool
 
 
-class ConversionOut(_Out):
+class ConversionOut(Out):
     """`source` is the network's slug, or `direct:` and the merchant's; `raw_status` its last word."""
 
     id: UUID
@@ -234,7 +198,7 @@ class ConversionOut(_Out):
     created_at: datetime
 
 
-class EventOut(_Out):
+class EventOut(Out):
     id: UUID
     source: str
     external_event_id: str
@@ -251,22 +215,22 @@ class EventOut(_Out):
     trace_id: str | None
 
 
-class DecisionIn(_In):
+class DecisionIn(In):
     """Why: a stable code such as `order_returned`."""
 
     reason_code: ReasonCode
 
 
-class ApprovalIn(_In):
+class ApprovalIn(In):
     reason_code: ReasonCode = "approved_by_operator"
 
 
-class StoryLineOut(_Out):
+class StoryLineOut(Out):
     at: datetime
     text: str
 
 
-class ExplainedClickOut(_Out):
+class ExplainedClickOut(Out):
     id: UUID
     clicked_at: datetime
     redirected_at: datetime | None
@@ -280,7 +244,7 @@ class ExplainedClickOut(_Out):
     trace_id: str | None
 
 
-class AdjustmentOut(_Out):
+class AdjustmentOut(Out):
     id: UUID
     at: datetime
     event_id: UUID
@@ -294,7 +258,7 @@ class AdjustmentOut(_Out):
     transaction_id: UUID | None
 
 
-class StateChangeOut(_Out):
+class StateChangeOut(Out):
     entity: str
     entity_id: UUID
     from_state: str | None
@@ -307,7 +271,7 @@ class StateChangeOut(_Out):
     at: datetime
 
 
-class EntryOut(_Out):
+class EntryOut(Out):
     """A debit is positive, a credit negative."""
 
     account: str
@@ -315,7 +279,7 @@ class EntryOut(_Out):
     currency: str
 
 
-class TransactionOut(_Out):
+class TransactionOut(Out):
     id: UUID
     kind: str
     source: str
@@ -329,7 +293,7 @@ class TransactionOut(_Out):
     entries: list[EntryOut]
 
 
-class ExplanationOut(_Out):
+class ExplanationOut(Out):
     """Everything that stands behind a cashback. `attribution`: the rules in order, up to one that failed.
 
     `pricing`: the rate that matched, those that did not and why, and the calculation in steps. `withdrawals`: from
@@ -350,7 +314,7 @@ class ExplanationOut(_Out):
     trace_ids: list[str]
 
 
-class AccountOut(_Out):
+class AccountOut(Out):
     """`balance_minor` is on the account's normal side."""
 
     id: int
@@ -361,7 +325,7 @@ class AccountOut(_Out):
     entries: int
 
 
-class ViolationOut(_Out):
+class ViolationOut(Out):
     invariant: str
     subject: str
     message: str

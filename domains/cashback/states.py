@@ -80,6 +80,9 @@ BONUSES_BOOKED = frozenset({_B.PENDING, _B.HELD, _B.CONFIRMED})
 
 
 class ClaimState(StrEnum):
+    """INFO_REQUIRED waits for the customer, SENT_TO_MERCHANT for the merchant; either may wait too long and be
+    EXPIRED. Nothing is APPROVED without being booked."""
+
     SUBMITTED = "submitted"
     INFO_REQUIRED = "info_required"
     SENT_TO_MERCHANT = "sent_to_merchant"
@@ -153,6 +156,18 @@ class ClaimReason(StrEnum):
     WRONG_AMOUNT = "wrong_amount"
     WRONGLY_DECLINED = "wrongly_declined"
     LATE = "late"
+
+
+class ClaimResolution(StrEnum):
+    """How an approved claim was settled: by its SALE, or by GOODWILL of ours where no network pays for it."""
+
+    SALE = "sale"
+    GOODWILL = "goodwill"
+
+
+class ClaimAuthor(StrEnum):
+    CUSTOMER = "customer"
+    OPERATOR = "operator"
 
 
 class Entity(StrEnum):

@@ -69,6 +69,8 @@ CHANGES = {
     "POST /v1/admin/payouts/{payout_id}:hold": Change("payout.held", "payout"),
     "POST /v1/admin/payouts/{payout_id}:release": Change("payout.approved", "payout", thing="held payout"),
     "POST /v1/admin/claims/{claim_id}:decide": Change("claim.sent_to_merchant", "claim"),
+    "POST /v1/admin/claims/{claim_id}:approve": Change("claim.approved", "claim"),
+    "POST /v1/admin/conversions/{conversion_id}:attribute": Change("conversion.attributed", "conversion"),
     "POST /v1/admin/customers:find": Change("customer.found", "customer", NEITHER),
     "POST /v1/admin/customers/{customer_id}:suspend": Change("customer.suspended", "customer"),
     "POST /v1/admin/customers/{customer_id}:reactivate": Change("customer.reactivated", "customer"),

@@ -60,6 +60,8 @@ REPEATABLE = {
     "POST /v1/admin/payouts/{payout_id}:hold": _A_MOVE,
     "POST /v1/admin/payouts/{payout_id}:release": _A_MOVE,
     "POST /v1/admin/claims/{claim_id}:decide": _A_MOVE,
+    "POST /v1/admin/claims/{claim_id}:approve": _A_MOVE,
+    "POST /v1/admin/conversions/{conversion_id}:attribute": _A_MOVE,
     "POST /v1/admin/customers:find": "a look, of which the audit log tells as often as it happens",
     "POST /v1/admin/customers/{customer_id}:suspend": _A_MOVE,
     "POST /v1/admin/customers/{customer_id}:reactivate": _A_MOVE,

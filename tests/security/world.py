@@ -190,6 +190,8 @@ class World:
             "funded_method_id": self._funded_method_id,
             "payout_id": self._payout_id,
             "claim_id": self._claim_id,
+            "sent_claim_id": self._sent_claim_id,
+            "unattributed_conversion_id": self._unattributed_conversion_id,
             "transaction_id": self._transaction_id,
             "reward_transaction_id": self._reward_transaction_id,
             "sign_up_id": self._sign_up_id,
@@ -293,19 +295,18 @@ class World:
     async def _token(self) -> str:
         return (await self._click())["url"].rpartition("/")[2]
 
-    async def sale(self, status: str = "approved") -> cashback.EventResult:
-        body = orjson.dumps(
-            {
-                "conversion_id": uuid4().hex,
-                "merchant": "shop",
-                "click_id": await self._click_id(),
-                "status": status,
-                "order_amount_minor": 10_000_000,
-                "commission_minor": 1_000_000,
-                "currency": "PKR",
-                "occurred_at": datetime.now(UTC),
-            }
-        )
+    async def sale(self, status: str = "approved", **changes: Any) -> cashback.EventResult:
+        fields = {
+            "conversion_id": uuid4().hex,
+            "merchant": "shop",
+            "click_id": await self._click_id(),
+            "status": status,
+            "order_amount_minor": 10_000_000,
+            "commission_minor": 1_000_000,
+            "currency": "PKR",
+            "occurred_at": datetime.now(UTC),
+        }
+        body = orjson.dumps(fields | changes)
         event = cashback.parse_event(body)
         report = cashback.Report(uuid4().hex, cashback.Door.GRPC, body, "producer:test", event)
         async with self.runtime.db.write() as session:
@@ -402,6 +403,18 @@ class World:
         answer = await self.api.post("/v1/me/claims", json=body, headers=self.headers("customer_a"))
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
+
+    async def _sent_claim_id(self) -> str:
+        claim_id = await self._claim_id()
+        body = {"state": "sent_to_merchant", "reason_code": "looked_at"}
+        path = f"/v1/admin/claims/{claim_id}:decide"
+        answer = await self.api.post(path, json=body, headers=self.headers("support"))
+        assert answer.status_code == 200, answer.text
+        return claim_id
+
+    async def _unattributed_conversion_id(self) -> str:
+        """Bought a moment from now: the click that explains it comes after it."""
+        return str((await self.sale(click_id="", occurred_at=datetime.now(UTC) + timedelta(minutes=1))).conversion_id)
 
     async def _sign_up_id(self) -> str:
         """One whose code nobody was sent yet."""

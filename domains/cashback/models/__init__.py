@@ -1,10 +1,10 @@
 """Tables of the cashback domain."""
 
 from domains.cashback.models.bonuses import BonusRow, BonusRuleRow, BonusSearchRow
+from domains.cashback.models.claims import ClaimApprovalRow, ClaimMessageRow, ClaimRow
 from domains.cashback.models.clicks import ClickRow
 from domains.cashback.models.conversions import (
     AdjustmentRow,
-    ClaimRow,
     ConversionRow,
     EventRow,
     MappingRow,
@@ -30,6 +30,8 @@ __all__ = [
     "BonusRuleRow",
     "BonusSearchRow",
     "CheckRow",
+    "ClaimApprovalRow",
+    "ClaimMessageRow",
     "ClaimRow",
     "ClickRow",
     "ConversionRow",

@@ -1,4 +1,4 @@
-"""Sales as networks report them, what customers earn by them, and what customers claim about them."""
+"""Sales as networks report them, and what customers earn by them."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domains.cashback.states import ClaimState, ConversionState, Door, EventOutcome, RewardState
+from domains.cashback.states import ConversionState, Door, EventOutcome, RewardState
 from wapsi.db import Base
 from wapsi.db.base import AmountMinor, CreatedAt, Currency, PrimaryID
 
@@ -152,6 +152,7 @@ class RewardRow(Base):
             "expected_confirmation_at",
             postgresql_where=text("state = 'pending' AND enquired_at IS NULL"),
         ),
+        Index("ix_rewards_enquiries", "id", postgresql_where=text("state = 'pending' AND enquired_at IS NOT NULL")),
     )
 
     id: Mapped[PrimaryID]
@@ -167,32 +168,5 @@ class RewardRow(Base):
     expected_confirmation_at: Mapped[datetime]
     enquired_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
-    created_at: Mapped[CreatedAt]
-    updated_at: Mapped[CreatedAt]
-
-
-class ClaimRow(Base):
-    """A customer says that cashback is missing or wrong. `decision_code` says why the claim stands where it does."""
-
-    __tablename__ = "claims"
-    __table_args__ = (
-        _one_of("state", ClaimState),
-        CheckConstraint("order_amount_minor > 0", name="order_amount_minor"),
-        Index("ix_claims_customer_id_id", "customer_id", "id"),
-        Index("ix_claims_state_id", "state", "id"),
-        UniqueConstraint("customer_id", "merchant_id", "order_id"),
-    )
-
-    id: Mapped[PrimaryID]
-    customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id"))
-    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"))
-    state: Mapped[str]
-    reason_code: Mapped[str]
-    click_id: Mapped[UUID]
-    order_id: Mapped[str]
-    order_amount_minor: Mapped[AmountMinor]
-    currency: Mapped[Currency]
-    note: Mapped[str] = mapped_column(server_default="")
-    decision_code: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]

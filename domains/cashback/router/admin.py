@@ -1,4 +1,4 @@
-"""Operators: sales and their events, cashback that is held, payouts, claims."""
+"""Operators: sales and their events, cashback that is held, payouts."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,17 +8,15 @@ from fastapi import Query
 from domains.cashback import service
 from domains.cashback.router.routers import admin_router
 from domains.cashback.schemas import (
-    AdminClaimOut,
     AdminPayoutOut,
     ApprovalIn,
     CashbackOut,
-    ClaimDecisionIn,
     ConversionOut,
     DecisionIn,
     EventOut,
     ExplanationOut,
 )
-from domains.cashback.service import ClaimState, ConversionState, EventOutcome, PayoutState
+from domains.cashback.service import ConversionState, EventOutcome, PayoutState
 from wapsi.cursors import encode_cursor, id_in_cursor
 from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep, requires
 from wapsi.http.paging import CursorParam, Page, PageSize, split_page
@@ -30,7 +28,6 @@ SaleReader = Annotated[Principal, requires(Permission.CONVERSIONS_READ)]
 SaleDecider = Annotated[Principal, requires(Permission.CONVERSIONS_DECIDE)]
 PayoutReader = Annotated[Principal, requires(Permission.PAYOUTS_READ)]
 PayoutDecider = Annotated[Principal, requires(Permission.PAYOUTS_DECIDE)]
-ClaimDecider = Annotated[Principal, requires(Permission.CLAIMS_DECIDE)]
 
 _READ = problem_responses(401, 403, 422)
 _ONE = problem_responses(401, 403, 404, 422)
@@ -164,31 +161,3 @@ async def release_payout(
 ) -> AdminPayoutOut:
     """It takes two: the first operator approves and it stays held, the second releases it to be sent."""
     return AdminPayoutOut.model_validate(await service.release_payout(session, principal, payout_id, body.reason_code))
-
-
-@admin_router.get("/claims", responses=_READ)
-async def list_claims(
-    session: ReadDep,
-    principal: ClaimDecider,
-    state: Annotated[ClaimState | None, Query()] = None,
-    limit: PageSize = 50,
-    cursor: CursorParam = None,
-) -> Page[AdminClaimOut]:
-    """The newest first."""
-    listing = f"all claims {state}"
-    claims = await service.list_claims(session, limit=limit + 1, state=state, before=id_in_cursor(listing, cursor))
-    page, more = split_page(claims, limit)
-    return Page(
-        items=[AdminClaimOut.model_validate(claim) for claim in page],
-        next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
-    )
-
-
-@admin_router.post("/claims/{claim_id}:decide", responses=_DECIDED)
-async def decide_claim(
-    session: WriteDep, principal: ClaimDecider, claim_id: UUID, body: ClaimDecisionIn
-) -> AdminClaimOut:
-    """Moves a claim on, always with a reason."""
-    return AdminClaimOut.model_validate(
-        await service.move_claim(session, principal, claim_id, body.state, body.reason_code)
-    )

@@ -1,4 +1,4 @@
-"""The customer's own money: balance, cashbacks and why they are what they are, withdrawals, claims."""
+"""The customer's own money: balance, cashbacks and why they are what they are, withdrawals."""
 
 from typing import Annotated
 from uuid import UUID
@@ -12,8 +12,6 @@ from domains.cashback.schemas import (
     BalanceOut,
     BalancesOut,
     CashbackOut,
-    ClaimIn,
-    ClaimOut,
     ExplanationOut,
     PayoutIn,
     PayoutOut,
@@ -136,32 +134,5 @@ async def list_payouts(
     page, more = split_page(payouts, limit)
     return Page(
         items=[PayoutOut.model_validate(payout) for payout in page],
-        next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
-    )
-
-
-@router.post("/v1/me/claims", status_code=201, response_model=ClaimOut, tags=["me"], responses=_MADE)
-async def submit_claim(session: WriteDep, idempotency: IdempotencyDep, principal: Customer, body: ClaimIn) -> Response:
-    """Cashback is missing or wrong: one claim an order."""
-
-    async def work() -> ClaimOut:
-        new = service.NewClaim(body.reason_code, body.click_id, body.order_id, body.order_amount_minor, body.note)
-        return ClaimOut.model_validate(await service.submit_claim(session, principal.id, new))
-
-    return await idempotency.answer(work)
-
-
-@router.get("/v1/me/claims", tags=["me"], responses=_READ)
-async def list_claims(
-    session: ReadDep, principal: Customer, limit: PageSize = 50, cursor: CursorParam = None
-) -> Page[ClaimOut]:
-    """The newest first."""
-    listing = "claims"
-    claims = await service.list_claims(
-        session, limit=limit + 1, customer_id=principal.id, before=id_in_cursor(listing, cursor)
-    )
-    page, more = split_page(claims, limit)
-    return Page(
-        items=[ClaimOut.model_validate(claim) for claim in page],
         next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
     )

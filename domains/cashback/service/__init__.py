@@ -8,6 +8,7 @@ from domains.cashback.errors import (
     MerchantNotReportable,
     PostbackUnsigned,
 )
+from domains.cashback.service.attributing import Candidate, attribute_sale, list_candidates
 from domains.cashback.service.bonus_rules import (
     BonusRuleView,
     NewBonusRule,
@@ -28,10 +29,22 @@ from domains.cashback.service.books import (
     get_transaction,
     list_accounts,
 )
-from domains.cashback.service.claims import ClaimView, NewClaim, list_claims, move_claim, submit_claim
+from domains.cashback.service.claim_approvals import Settlement, approve_claim
+from domains.cashback.service.claim_details import ClaimCase, ClaimDetails, claim_case, claim_details
+from domains.cashback.service.claims import (
+    ClaimMessage,
+    ClaimView,
+    NewClaim,
+    answer_claim,
+    expire_claims,
+    list_claims,
+    move_claim,
+    submit_claim,
+)
 from domains.cashback.service.click_desk import ClickDesk, click_desk_of, create_click
 from domains.cashback.service.clicks import Click, NewClick, ensure_partitions, get_receipt
 from domains.cashback.service.conversions import decide, ingest, ingest_many
+from domains.cashback.service.enquiries import EnquiryView, list_enquiries
 from domains.cashback.service.events import (
     EventResult,
     LineItem,
@@ -86,7 +99,9 @@ from domains.cashback.service.wallet import balances, list_rewards, statement
 from domains.cashback.states import (
     BonusKind,
     BonusState,
+    ClaimAuthor,
     ClaimReason,
+    ClaimResolution,
     ClaimState,
     ConversionState,
     Door,
@@ -109,7 +124,13 @@ __all__ = [
     "BonusState",
     "BonusView",
     "Bucket",
+    "Candidate",
+    "ClaimAuthor",
+    "ClaimCase",
+    "ClaimDetails",
+    "ClaimMessage",
     "ClaimReason",
+    "ClaimResolution",
     "ClaimState",
     "ClaimView",
     "Click",
@@ -118,6 +139,7 @@ __all__ = [
     "ConversionState",
     "ConversionView",
     "Door",
+    "EnquiryView",
     "EventMalformed",
     "EventOutcome",
     "EventRefused",
@@ -140,16 +162,22 @@ __all__ = [
     "RewardState",
     "RewardView",
     "SaleEvent",
+    "Settlement",
     "Source",
     "StatementLine",
     "TrackingStats",
     "TransactionView",
     "Violation",
     "add_bonus_rule",
+    "answer_claim",
+    "approve_claim",
+    "attribute_sale",
     "balances",
     "cancel_payout",
     "check_event",
     "check_reporter",
+    "claim_case",
+    "claim_details",
     "click_desk_of",
     "create_click",
     "current_bonus_rules",
@@ -158,6 +186,7 @@ __all__ = [
     "empty_accounts",
     "end_bonus_rule",
     "ensure_partitions",
+    "expire_claims",
     "explain_bonus",
     "explain_conversion",
     "explain_reward",
@@ -176,8 +205,10 @@ __all__ = [
     "list_accounts",
     "list_bonus_rules",
     "list_bonuses",
+    "list_candidates",
     "list_claims",
     "list_conversions",
+    "list_enquiries",
     "list_events",
     "list_payouts",
     "list_rewards",

@@ -95,6 +95,18 @@ CHECKS: tuple[Check, ...] = (
         " WHERE u.id > :after AND u.id <= :upto AND u.spent_minor <> s.minor",
     ),
     Check(
+        # Goodwill is booked as the claim says, and for no claim that does not say so.
+        "I3",
+        "claims",
+        "SELECT 'claim ' || c.id, 'was given ' || coalesce(c.goodwill_minor, 0) || ', but the ledger holds '"
+        " || b.goodwill_minor FROM claims c CROSS JOIN LATERAL ("
+        "SELECT coalesce(sum(e.amount_minor), 0) AS goodwill_minor"
+        " FROM ledger_transactions t JOIN ledger_entries e ON e.transaction_id = t.id"
+        " JOIN ledger_accounts a ON a.id = e.account_id AND a.path = 'expenses:goodwill' AND a.currency = c.currency"
+        " WHERE t.source = 'claim' AND t.external_id = c.id || ':goodwill') b"
+        " WHERE c.id > :after AND c.id <= :upto AND b.goodwill_minor <> coalesce(c.goodwill_minor, 0)",
+    ),
+    Check(
         "I4",
         "ledger_accounts",
         "SELECT 'ledger_account ' || a.path || ' ' || a.currency, 'is below zero: ' || b.balance_minor"
@@ -189,7 +201,7 @@ CHECKS: tuple[Check, ...] = (
         "SELECT 'column ' || table_name || '.' || column_name, 'is ' || data_type FROM information_schema.columns"
         " WHERE table_schema = current_schema() AND column_name LIKE '%\\_minor' AND data_type <> 'bigint'"
         " AND table_name IN ('ledger_entries', 'ledger_balances', 'conversions', 'rewards', 'payouts', 'claims',"
-        " 'conversion_adjustments', 'sandbox_payouts', 'bonuses', 'bonus_rules')",
+        " 'conversion_adjustments', 'sandbox_payouts', 'bonuses', 'bonus_rules', 'claim_approvals')",
     ),
     Check(
         "I11",

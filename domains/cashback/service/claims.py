@@ -1,27 +1,46 @@
-"""Claims: a customer says that cashback is missing or wrong, with a reason; operators move them on, with one too."""
+"""Claims: a customer says that cashback is missing or wrong, with a reason; operators move them on, with one too.
 
+Approving one books what it grants, which is in claim_approvals.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from domains.cashback.errors import ClaimExists, ClaimNotFound, CustomerNotActive
-from domains.cashback.models import ClaimRow
+from domains.cashback.config import get_cashback_settings
+from domains.cashback.errors import (
+    ClaimEnded,
+    ClaimExists,
+    ClaimMessagesFull,
+    ClaimNotFound,
+    ClaimQuestionMissing,
+    CustomerNotActive,
+)
+from domains.cashback.models import ClaimMessageRow, ClaimRow
 from domains.cashback.service import history
+from domains.cashback.service.claim_story import sentence
 from domains.cashback.service.clicks import find_click
 from domains.cashback.service.history import Cause
 from domains.cashback.service.links import unknown_click
 from domains.cashback.service.views import merchants_of
-from domains.cashback.states import CLAIM_STATES, ClaimReason, ClaimState, Entity
+from domains.cashback.states import CLAIM_STATES, ClaimAuthor, ClaimReason, ClaimResolution, ClaimState, Entity
 from domains.customers import service as customers
 from domains.merchants import service as merchants
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
+from wapsi.errors import FieldViolation
 from wapsi.ids import new_id
 from wapsi.security import audit
 from wapsi.security.principal import Principal
+
+_S = ClaimState
+MAX_MESSAGES = 50
+# Why a claim expires, by whose answer it waited for.
+EXPIRED_FOR = {_S.INFO_REQUIRED: "no_answer", _S.SENT_TO_MERCHANT: "merchant_silent"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +56,16 @@ class NewClaim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimView:
-    """`decision_code` is the reason of the last move."""
+    """`decision_code` is the reason of the last move, `status` says in words how the claim stands.
+
+    `due_at`: it expires then, unless whoever is asked has answered. An approved one has its `resolution`: the sale
+    `conversion_id`, or `goodwill_minor` of ours.
+    """
 
     id: UUID
     customer_id: UUID
     merchant: str
+    merchant_id: UUID
     state: ClaimState
     reason_code: str
     click_id: UUID
@@ -50,8 +74,21 @@ class ClaimView:
     currency: str
     note: str
     decision_code: str
+    status: str
+    due_at: datetime | None
+    resolution: ClaimResolution | None
+    conversion_id: UUID | None
+    goodwill_minor: int | None
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimMessage:
+    id: UUID
+    author: ClaimAuthor
+    text: str
+    at: datetime
 
 
 async def submit_claim(session: WriteSession, customer_id: UUID, new: NewClaim) -> ClaimView:
@@ -68,7 +105,7 @@ async def submit_claim(session: WriteSession, customer_id: UUID, new: NewClaim) 
             id=new_id(),
             customer_id=customer_id,
             merchant_id=click.merchant_id,
-            state=ClaimState.SUBMITTED,
+            state=_S.SUBMITTED,
             reason_code=new.reason,
             click_id=click.id,
             order_id=new.order_id,
@@ -83,23 +120,33 @@ async def submit_claim(session: WriteSession, customer_id: UUID, new: NewClaim) 
         raise ClaimExists("You have a claim about this order already.", order_id=new.order_id)
     # Without the note, which is the customer's own and may have to go; what is written here stays for ever.
     cause = Cause(f"customer:{customer_id}", new.reason)
-    history.record(session, Entity.CLAIM, row.id, None, ClaimState.SUBMITTED, cause)
+    history.record(session, Entity.CLAIM, row.id, None, _S.SUBMITTED, cause)
     await session.flush()
-    return _view(row, await merchants.get_merchant_by_id(session, row.merchant_id))
+    return view(row, await merchants.get_merchant_by_id(session, row.merchant_id))
 
 
 async def move_claim(
-    session: WriteSession, principal: Principal, claim_id: UUID, target: ClaimState, decision_code: str
+    session: WriteSession,
+    principal: Principal,
+    claim_id: UUID,
+    target: ClaimState,
+    decision_code: str,
+    message: str = "",
 ) -> ClaimView:
-    """Raises ClaimNotFound and IllegalMove."""
-    row = await session.get_locked(ClaimRow, claim_id)
-    if row is None:
-        raise ClaimNotFound("There is no such claim.", claim_id=str(claim_id))
-    before = ClaimState(row.state)
-    row.state = CLAIM_STATES.check(before, target)
-    row.decision_code = decision_code
-    row.updated_at = now()
-    history.record(session, Entity.CLAIM, row.id, before, target, Cause(str(principal), decision_code))
+    """Every move but the approval. `message` goes to the customer, and must say what is asked for where something is.
+
+    Raises ClaimNotFound, IllegalMove, ClaimQuestionMissing and ClaimMessagesFull.
+    """
+    assert target is not _S.APPROVED, "which books: see claim_approvals"
+    row = await locked(session, claim_id)
+    before = _S(row.state)
+    if target is _S.INFO_REQUIRED and not message.strip():
+        raise ClaimQuestionMissing(
+            "Say what the customer is asked for.", violations=[FieldViolation("message", "is needed to ask")]
+        )
+    move(session, row, target, Cause(str(principal), decision_code))
+    if message.strip():
+        await _write(session, row, ClaimAuthor.OPERATOR, str(principal), message)
     await session.flush()
     await audit.record(
         session,
@@ -109,7 +156,52 @@ async def move_claim(
         before={"state": before},
         after={"state": target, "reason_code": decision_code},
     )
-    return _view(row, await merchants.get_merchant_by_id(session, row.merchant_id))
+    return view(row, await merchants.get_merchant_by_id(session, row.merchant_id))
+
+
+def move(session: WriteSession, row: ClaimRow, target: ClaimState, cause: Cause) -> None:
+    """Raises IllegalMove."""
+    before = _S(row.state)
+    row.state = CLAIM_STATES.check(before, target)
+    row.decision_code = cause.reason_code
+    row.updated_at = now()
+    row.approval_round += 1
+    settings = get_cashback_settings()
+    days = {_S.INFO_REQUIRED: settings.claim_answer_days, _S.SENT_TO_MERCHANT: settings.claim_merchant_days}.get(target)
+    row.due_at = None if days is None else row.updated_at + timedelta(days=days)
+    history.record(session, Entity.CLAIM, row.id, before, target, cause)
+
+
+async def answer_claim(session: WriteSession, customer_id: UUID, claim_id: UUID, text: str) -> ClaimMessage:
+    """What a customer writes about an own claim. One that waited for it does not expire any more.
+
+    Raises ClaimNotFound (for another's too), ClaimEnded and ClaimMessagesFull.
+    """
+    row = await locked(session, claim_id, customer_id)
+    if CLAIM_STATES.is_final(_S(row.state)):
+        raise ClaimEnded(f"This claim is {row.state}; nothing can be added to it.")
+    message = await _write(session, row, ClaimAuthor.CUSTOMER, f"customer:{customer_id}", text)
+    if row.state == _S.INFO_REQUIRED:
+        row.due_at = None
+        row.updated_at = now()
+    await session.flush()
+    return message
+
+
+async def expire_claims(session: WriteSession, *, limit: int = 500) -> int:
+    """Ends those that waited too long, at most `limit`; returns how many."""
+    rows = await session.scalars(
+        select(ClaimRow)
+        .where(ClaimRow.due_at < now(), ClaimRow.state.in_(list(EXPIRED_FOR)))
+        .order_by(ClaimRow.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    expired = rows.all()
+    for row in expired:
+        move(session, row, _S.EXPIRED, Cause("system", EXPIRED_FOR[_S(row.state)]))
+    await session.flush()
+    return len(expired)
 
 
 async def list_claims(
@@ -130,15 +222,74 @@ async def list_claims(
         statement = statement.where(ClaimRow.id < before)
     rows = (await session.scalars(statement)).all()
     refs = await merchants_of(session, (row.merchant_id for row in rows))
-    return [_view(row, refs[row.merchant_id]) for row in rows]
+    return [view(row, refs[row.merchant_id]) for row in rows]
 
 
-def _view(row: ClaimRow, merchant: merchants.MerchantRef) -> ClaimView:
+async def get_claim(session: ReadSession, claim_id: UUID, customer_id: UUID | None = None) -> ClaimView:
+    """Of this customer, or of any. Raises ClaimNotFound."""
+    row = await find_claim(session, claim_id)
+    if customer_id not in (None, row.customer_id):
+        raise _not_found(claim_id)
+    return view(row, await merchants.get_merchant_by_id(session, row.merchant_id))
+
+
+async def find_claim(session: ReadSession, claim_id: UUID) -> ClaimRow:
+    """Raises ClaimNotFound."""
+    row = await session.get(ClaimRow, claim_id)
+    if row is None:
+        raise _not_found(claim_id)
+    return row
+
+
+async def claim_messages(session: ReadSession, claim_id: UUID) -> list[ClaimMessage]:
+    """The oldest first; there are at most MAX_MESSAGES."""
+    return _messages(
+        await session.scalars(
+            select(ClaimMessageRow)
+            .where(ClaimMessageRow.claim_id == claim_id)
+            .order_by(ClaimMessageRow.id)
+            .limit(MAX_MESSAGES)
+        )
+    )
+
+
+def _messages(rows: Iterable[ClaimMessageRow]) -> list[ClaimMessage]:
+    return [ClaimMessage(row.id, ClaimAuthor(row.author), row.text, row.at) for row in rows]
+
+
+async def locked(session: WriteSession, claim_id: UUID, customer_id: UUID | None = None) -> ClaimRow:
+    """Raises ClaimNotFound."""
+    row = await session.get_locked(ClaimRow, claim_id)
+    if row is None or customer_id not in (None, row.customer_id):
+        raise _not_found(claim_id)
+    return row
+
+
+async def _write(session: WriteSession, row: ClaimRow, author: ClaimAuthor, actor: str, text: str) -> ClaimMessage:
+    """The claim is locked, which lets its messages through one by one."""
+    count = await session.scalar(
+        select(func.count()).select_from(ClaimMessageRow).where(ClaimMessageRow.claim_id == row.id)
+    )
+    if (count or 0) >= MAX_MESSAGES:
+        raise ClaimMessagesFull(f"A claim takes {MAX_MESSAGES} messages. Decide on it, or answer by what is there.")
+    message = ClaimMessageRow(id=new_id(), claim_id=row.id, author=author, actor=actor, text=text, at=now())
+    session.add(message)
+    return _messages([message])[0]
+
+
+def _not_found(claim_id: UUID) -> ClaimNotFound:
+    return ClaimNotFound("There is no such claim.", claim_id=str(claim_id))
+
+
+def view(row: ClaimRow, merchant: merchants.MerchantRef) -> ClaimView:
+    state = _S(row.state)
+    resolution = None if row.resolution is None else ClaimResolution(row.resolution)
     return ClaimView(
         id=row.id,
         customer_id=row.customer_id,
         merchant=merchant.slug,
-        state=ClaimState(row.state),
+        merchant_id=merchant.id,
+        state=state,
         reason_code=row.reason_code,
         click_id=row.click_id,
         order_id=row.order_id,
@@ -146,6 +297,11 @@ def _view(row: ClaimRow, merchant: merchants.MerchantRef) -> ClaimView:
         currency=row.currency,
         note=row.note,
         decision_code=row.decision_code,
+        status=sentence(row, merchant.name),
+        due_at=row.due_at,
+        resolution=resolution,
+        conversion_id=row.conversion_id,
+        goodwill_minor=row.goodwill_minor,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

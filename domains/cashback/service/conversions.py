@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from domains.cashback.errors import ConversionNotFound, MerchantNotReportable
 from domains.cashback.service import loading
@@ -19,11 +18,12 @@ from domains.cashback.service.history import Cause
 from domains.cashback.service.ledger import lock_customers, locked_balances
 from domains.cashback.service.loading import Clicks, Key
 from domains.cashback.service.mappings import default_mapping, mapped
+from domains.cashback.service.operator_events import operator_event
 from domains.cashback.service.records import Conversion, Event, Reward
 from domains.cashback.service.reports import Report
 from domains.cashback.service.steps import advance
 from domains.cashback.service.writing import Written, write
-from domains.cashback.states import CONVERSION_STATES, ConversionState, Door, EventOutcome
+from domains.cashback.states import CONVERSION_STATES, ConversionState
 from domains.merchants.service.sellers import sellers
 from wapsi.db import WriteSession
 from wapsi.ids import new_id
@@ -162,22 +162,7 @@ async def decide(
     CONVERSION_STATES.check(before, state)
     customers = [] if sale.reward is None else [sale.customer_id]
     draft = Draft(await locked_balances(driver, customers), customers, current_trace_id())
-    event = Event(
-        id=new_id(),
-        source=row.source,
-        external_event_id=f"operator:{new_id()}",
-        door=Door.OPERATOR,
-        raw=b"",
-        fields=orjson.Fragment("{}"),
-        raw_status="",
-        mapping_version=None,
-        outcome=EventOutcome.APPLIED,
-        error=None,
-        message=reason_code,
-        conversion_id=conversion_id,
-        actor=str(principal),
-        trace_id=draft.trace_id,
-    )
+    event = operator_event(row, principal, reason_code)
     advance(draft, sale, state, Cause(str(principal), reason_code, event.id))
     await write(
         driver,

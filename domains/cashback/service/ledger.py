@@ -27,6 +27,7 @@ _posted = metrics.get_meter(__name__).create_counter(
 
 PAYOUTS_IN_FLIGHT = "liabilities:payouts:in_flight"
 BONUS = "expenses:bonus"
+GOODWILL = "expenses:goodwill"
 
 
 def bank(currency: str) -> str:

@@ -58,8 +58,14 @@ _SECTIONS = (
     Section(
         "claims",
         "SELECT c.id, m.slug AS merchant, c.state, c.reason_code, c.click_id, c.order_id, c.order_amount_minor,"
-        " c.currency, c.note, c.decision_code, c.created_at, c.updated_at FROM claims c"
+        " c.currency, c.note, c.decision_code, c.due_at, c.resolution, c.goodwill_minor,"
+        " c.created_at, c.updated_at FROM claims c"
         " JOIN merchants m ON m.id = c.merchant_id WHERE c.customer_id = $1 AND c.id > $2 ORDER BY c.id LIMIT $3",
+    ),
+    Section(
+        "claim_messages",
+        "SELECT m.id, m.claim_id, m.author, m.text, m.at FROM claims c JOIN claim_messages m ON m.claim_id = c.id"
+        " WHERE c.customer_id = $1 AND m.id > $2 ORDER BY m.id LIMIT $3",
     ),
 )
 
@@ -70,12 +76,15 @@ _CLICKS = text(
 )
 # The order's number leads to a person at the merchant's; a claim's own is as unique.
 _CLAIMS = text("UPDATE claims SET note = '', order_id = id::text WHERE customer_id = :customer_id")
+_MESSAGES = text(
+    "DELETE FROM claim_messages WHERE claim_id IN (SELECT id FROM claims WHERE customer_id = :customer_id)"
+)
 _PAYOUTS = text("UPDATE payouts SET destination = '' WHERE customer_id = :customer_id AND destination <> ''")
 
 
 async def _erase(session: WriteSession, customer_id: UUID) -> None:
     await _close_claims(session, customer_id)
-    for statement in (_CLICKS, _CLAIMS, _PAYOUTS):
+    for statement in (_CLICKS, _CLAIMS, _MESSAGES, _PAYOUTS):
         await session.execute(statement, {"customer_id": customer_id})
 
 
@@ -90,6 +99,7 @@ async def _close_claims(session: WriteSession, customer_id: UUID) -> None:
             continue
         row.state = CLAIM_STATES.check(before, ClaimState.DECLINED)
         row.decision_code = ACCOUNT_DELETED
+        row.due_at = None
         row.updated_at = now()
         history.record(session, Entity.CLAIM, row.id, before, ClaimState.DECLINED, Cause("system", ACCOUNT_DELETED))
     await session.flush()

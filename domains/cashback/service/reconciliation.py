@@ -29,7 +29,7 @@ class Line:
 
 
 # One statement, and so one moment. What is owed by networks is what they have reported and not yet settled; what is
-# owed to customers is what they have earned and not yet withdrawn or given up.
+# owed to customers is what they have earned or were given, and not yet withdrawn or given up.
 _QUERY = text(r"""
 WITH booked (name, currency, minor) AS (
     SELECT CASE
@@ -64,6 +64,8 @@ WITH booked (name, currency, minor) AS (
         SELECT currency, amount_minor AS minor FROM rewards WHERE state = 'confirmed'
         UNION ALL
         SELECT currency, amount_minor FROM bonuses WHERE state = 'confirmed'
+        UNION ALL
+        SELECT currency, goodwill_minor FROM claims WHERE goodwill_minor IS NOT NULL
         UNION ALL
         SELECT currency, -amount_minor FROM payouts WHERE state NOT IN ('failed', 'cancelled')
         UNION ALL

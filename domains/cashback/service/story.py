@@ -110,6 +110,8 @@ def _change(change: StateChange, sale: ConversionView, reward: RewardView | None
             return f"No click explains this sale at {merchant}, so nobody earns cashback by it."
         if change.to_state == ConversionState.SETTLED:
             return f"{merchant} has paid the commission for the sale."
+        if change.from_state == ConversionState.UNATTRIBUTED and change.to_state == ConversionState.PENDING:
+            return f"The sale was found to come from your visit to {merchant}."
         return None
     if change.entity is not Entity.REWARD or reward is None:
         return None

@@ -1,4 +1,4 @@
-"""Claims: one an order, with a reason; decided by operators, with one too."""
+"""Claims: one an order, with a reason; asked about, answered and decided, with one too."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,6 +26,44 @@ def submit(api: httpx2.AsyncClient, world: Any, shopper_id: UUID, shopper_header
     return submit
 
 
+@pytest.fixture
+async def claim_id(submit: Any) -> str:
+    return str((await submit()).json()["id"])
+
+
+@pytest.fixture
+async def decide(api: httpx2.AsyncClient, claim_id: str, operator: Any) -> Any:
+    support = await operator(OperatorRole.SUPPORT)
+
+    async def decide(state: str, **body: str) -> httpx2.Response:
+        return await api.post(f"/v1/admin/claims/{claim_id}:decide", json={"state": state} | body, headers=support)
+
+    return decide
+
+
+@pytest.fixture
+def look(api: httpx2.AsyncClient, claim_id: str, shopper_headers: dict[str, str]) -> Any:
+    async def look() -> Any:
+        answer = await api.get(f"/v1/me/claims/{claim_id}", headers=shopper_headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return look
+
+
+@pytest.fixture
+def say(api: httpx2.AsyncClient, claim_id: str, shopper_headers: dict[str, str]) -> Any:
+    async def say(text: str, headers: dict[str, str] | None = None) -> httpx2.Response:
+        keyed = (headers or shopper_headers) | {"Idempotency-Key": uuid4().hex}
+        return await api.post(f"/v1/me/claims/{claim_id}/messages", json={"text": text}, headers=keyed)
+
+    return say
+
+
+async def later(world: Any, days: int) -> None:
+    await world.sql("UPDATE claims SET due_at = due_at - make_interval(days => $1)", days)
+
+
 async def test_claim_is_taken_and_listed(
     api: httpx2.AsyncClient, submit: Any, shopper_headers: dict[str, str], stranger_headers: dict[str, str]
 ) -> None:
@@ -42,6 +80,10 @@ async def test_claim_is_taken_and_listed(
         "currency": "PKR",
         "note": "Bought yesterday",
         "decision_code": "",
+        "status": "We have your claim and look into it.",
+        "due_at": None,
+        "resolution": None,
+        "goodwill_minor": None,
         "created_at": "",
         "updated_at": "",
     }
@@ -78,34 +120,128 @@ async def test_claim_must_be_whole(submit: Any, changes: dict[str, Any]) -> None
     assert (await submit(**changes)).status_code == 422
 
 
-async def test_operators_move_a_claim_along_its_states(
-    api: httpx2.AsyncClient, world: Any, submit: Any, operator: Any
+async def test_operators_move_a_claim_along_its_states_with_a_reason(
+    api: httpx2.AsyncClient, world: Any, claim_id: str, decide: Any, operator: Any
 ) -> None:
-    claim_id = (await submit()).json()["id"]
-    support = await operator(OperatorRole.SUPPORT)
-
-    async def decide(state: str, **body: str) -> httpx2.Response:
-        return await api.post(f"/v1/admin/claims/{claim_id}:decide", json={"state": state} | body, headers=support)
-
     assert (await decide("sent_to_merchant")).status_code == 422
-    early = await decide("approved", reason_code="merchant_agreed")
-    assert (early.status_code, early.json()["reason"]) == (409, "ILLEGAL_STATE_CHANGE")
-    for state, reason in (
-        ("info_required", "invoice_missing"),
-        ("sent_to_merchant", "invoice_given"),
-        ("approved", "merchant_agreed"),
+    assert (await decide("approved", reason_code="merchant_agreed")).status_code == 422, "which is a call of its own"
+    for state, body in (
+        ("info_required", {"reason_code": "invoice_missing", "message": "Please send the invoice's number."}),
+        ("sent_to_merchant", {"reason_code": "invoice_given"}),
+        ("declined", {"reason_code": "order_returned"}),
     ):
-        moved = await decide(state, reason_code=reason)
-        assert (moved.json()["state"], moved.json()["decision_code"]) == (state, reason)
-    assert (await decide("declined", reason_code="changed_mind")).status_code == 409
+        moved = await decide(state, **body)
+        assert (moved.json()["state"], moved.json()["decision_code"]) == (state, body["reason_code"])
+    ended = await decide("sent_to_merchant", reason_code="changed_mind")
+    assert (ended.status_code, ended.json()["reason"]) == (409, "ILLEGAL_STATE_CHANGE")
     rows = await world.sql("SELECT to_state, reason_code FROM state_changes WHERE entity = 'claim' ORDER BY id")
     assert [tuple(row) for row in rows] == [
         ("submitted", "not_tracked"),
         ("info_required", "invoice_missing"),
         ("sent_to_merchant", "invoice_given"),
-        ("approved", "merchant_agreed"),
+        ("declined", "order_returned"),
     ]
-    listed = await api.get("/v1/admin/claims?state=approved", headers=support)
+    support = await operator(OperatorRole.SUPPORT)
+    listed = await api.get("/v1/admin/claims?state=declined", headers=support)
     assert [item["id"] for item in listed.json()["items"]] == [claim_id]
     catalogue = await operator(OperatorRole.CATALOGUE)
     assert (await api.get("/v1/admin/claims", headers=catalogue)).status_code == 403
+
+
+async def test_customer_is_asked_in_words_and_answers(decide: Any, look: Any, say: Any) -> None:
+    silent = await decide("info_required", reason_code="invoice_missing", message=" ")
+    assert (silent.status_code, silent.json()["reason"]) == (422, "CLAIM_QUESTION_MISSING")
+    await decide("info_required", reason_code="invoice_missing", message="Please send the invoice's number.")
+    asked = await look()
+    assert asked["claim"]["status"].startswith("We need something from you (invoice missing). Please answer by ")
+    assert asked["claim"]["due_at"] is not None
+
+    assert (await say("It is 4711.")).status_code == 201
+    answered = await look()
+    assert answered["claim"]["state"] == "info_required"
+    assert answered["claim"]["due_at"] is None, "it waits for us now"
+    assert answered["claim"]["status"] == "Thank you for your answer. We look into it."
+    assert [(message["author"], message["text"]) for message in answered["messages"]] == [
+        ("operator", "Please send the invoice's number."),
+        ("customer", "It is 4711."),
+    ]
+    await decide("sent_to_merchant", reason_code="invoice_given")
+    told = await look()
+    assert told["claim"]["status"].startswith("We have asked Daraz (invoice given). It has until ")
+    assert [line["text"] for line in told["story"]] == [
+        "You made the claim: not tracked.",
+        "We asked you for more (invoice missing).",
+        "We asked Daraz (invoice given).",
+    ]
+
+
+async def test_claim_and_its_messages_are_the_owners(
+    api: httpx2.AsyncClient, claim_id: str, say: Any, look: Any, stranger_headers: dict[str, str]
+) -> None:
+    for answer in (
+        await api.get(f"/v1/me/claims/{claim_id}", headers=stranger_headers),
+        await say("It is mine.", stranger_headers),
+    ):
+        assert (answer.status_code, answer.json()["reason"]) == (404, "CLAIM_NOT_FOUND")
+    assert (await look())["messages"] == []
+
+
+async def test_messages_go_along_and_go_away_with_the_customer(
+    api: httpx2.AsyncClient, world: Any, decide: Any, say: Any, shopper_headers: dict[str, str]
+) -> None:
+    await decide("info_required", reason_code="invoice_missing", message="Please send the invoice's number.")
+    await say("It is 4711.")
+    taken = (await api.get("/v1/me/export", headers=shopper_headers)).json()["claim_messages"]
+    assert [message["text"] for message in taken] == ["Please send the invoice's number.", "It is 4711."]
+    body = {"current_password": "correct horse battery", "confirm": "delete my account"}
+    assert (await api.post("/v1/me:delete", json=body, headers=shopper_headers)).status_code == 204
+    assert await world.sql("SELECT 1 FROM claim_messages") == []
+    rows = await world.sql("SELECT state, decision_code, due_at FROM claims")
+    assert [tuple(row) for row in rows] == [("declined", "account_deleted", None)]
+
+
+async def test_nothing_is_added_to_a_claim_that_has_ended(decide: Any, say: Any) -> None:
+    await decide("declined", reason_code="order_returned")
+    late = await say("But I kept it!")
+    assert (late.status_code, late.json()["reason"]) == (409, "CLAIM_ENDED")
+
+
+async def test_claim_takes_so_many_messages(say: Any, world: Any, claim_id: str) -> None:
+    assert (await say(" \n")).status_code == 422
+    await world.sql(
+        "INSERT INTO claim_messages (claim_id, author, actor, text)"
+        " SELECT $1, 'customer', 'customer:x', 'more' FROM generate_series(1, 50)",
+        UUID(claim_id),
+    )
+    full = await say("One more")
+    assert (full.status_code, full.json()["reason"]) == (409, "CLAIM_MESSAGES_FULL")
+
+
+@pytest.mark.parametrize(
+    ("state", "days", "reason", "words"),
+    [
+        ("info_required", 14, "no_answer", "Your claim has ended: we asked and had no answer in time."),
+        ("sent_to_merchant", 60, "merchant_silent", "Your claim has ended: the merchant did not answer in time."),
+    ],
+)
+async def test_claim_that_waits_too_long_expires(
+    world: Any, decide: Any, look: Any, state: str, days: int, reason: str, words: str
+) -> None:
+    await decide(state, reason_code="checked", message="Which colour?")
+    await later(world, days - 1)
+    await world.run_periodic("cashback.expire_claims")
+    assert (await look())["claim"]["state"] == state
+    await later(world, 1)
+    await world.run_periodic("cashback.expire_claims")
+    claim = (await look())["claim"]
+    assert (claim["state"], claim["decision_code"], claim["status"]) == ("expired", reason, words)
+    rows = await world.sql("SELECT actor FROM state_changes WHERE to_state = 'expired'")
+    assert [row["actor"] for row in rows] == ["system"]
+
+
+async def test_claim_that_was_answered_does_not_expire(world: Any, decide: Any, look: Any, say: Any) -> None:
+    await decide("info_required", reason_code="checked", message="Which colour?")
+    await later(world, 30)
+    await say("Blue")
+    await world.run_periodic("cashback.expire_claims")
+    assert (await look())["claim"]["state"] == "info_required"

@@ -134,6 +134,37 @@ async def test_overdue_cashback_is_asked_about_and_never_confirmed_by_waiting(wo
     assert len(asked) == 1
 
 
+async def test_overdue_cashback_is_an_enquiry_until_it_is_decided_on(
+    api: httpx2.AsyncClient, world: Any, shopper: Any, operator: Any
+) -> None:
+    support = await operator(OperatorRole.SUPPORT)
+
+    async def enquiries(query: str = "") -> list[dict[str, Any]]:
+        answer = await api.get(f"/v1/admin/enquiries?{query}", headers=support)
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    for sale in ("sale-1", "sale-2"):
+        await world.report(conversion_id=sale, click_id=str((await world.click(shopper)).id))
+    await world.sql("UPDATE rewards SET expected_confirmation_at = now() - interval '50 hours'")
+    assert await enquiries() == []
+    await world.run_periodic("cashback.confirm_due")
+    opened = await enquiries()
+    assert [(one["source"], one["external_id"], one["amount_minor"], one["overdue_days"]) for one in opened] == [
+        ("impact", "sale-1", 5_000, 2),
+        ("impact", "sale-2", 5_000, 2),
+    ]
+    assert await enquiries("source=awin") == []
+    assert len(await enquiries("merchant=daraz&source=impact")) == 2
+    first = (await api.get("/v1/admin/enquiries?limit=1", headers=support)).json()
+    assert [one["external_id"] for one in first["items"]] == ["sale-1"]
+    assert [one["external_id"] for one in await enquiries(f"cursor={first['next_cursor']}")] == ["sale-2"]
+    await world.report(conversion_id="sale-1", status="approved")
+    await world.report(conversion_id="sale-2", status="declined")
+    assert await enquiries() == []
+
+
 async def test_operators_decide_over_rest_with_a_reason(
     api: httpx2.AsyncClient, world: Any, shopper: Any, operator: Any
 ) -> None:
