@@ -46,6 +46,7 @@ from domains.customers.service.codes import forget_verifications, is_right_code
 from domains.customers.service.contact_changes import ask_for_contact, finish_contact
 from domains.customers.service.contacts import Contact, login_of
 from domains.customers.service.deletion import ERASE_AGAIN, delete_account, erase_again
+from domains.customers.service.encrypted import ENCRYPTED
 from domains.customers.service.enrolment import (
     drop_passkey,
     drop_totp,
@@ -131,6 +132,7 @@ from domains.customers.service.totp import TOTPSecret, totp_code
 __all__ = [
     "CHALLENGE_LIFETIME_S",
     "DEFAULT_OVERLAP",
+    "ENCRYPTED",
     "ERASE_AGAIN",
     "LONGEST_OVERLAP",
     "PASSWORD_MAX_LENGTH",

@@ -101,7 +101,7 @@ async def _add(
     count = await session.scalar(_active(customer_id).with_only_columns(func.count()))
     if (count or 0) >= MAX_PAYOUT_METHODS:
         raise PayoutMethodLimit(f"A customer may have at most {MAX_PAYOUT_METHODS} payout methods. Remove one first.")
-    fingerprints = keys.macs("payout-account", f"{kind} {provider} {account}".encode())
+    fingerprints = account_fingerprints(keys, kind, provider, account)
     known = _active(customer_id).where(PayoutMethodRow.account_fingerprint.in_(fingerprints))
     if await session.scalar(known) is not None:
         raise PayoutMethodExists("You have added this account already.")
@@ -121,6 +121,11 @@ async def _add(
     )
     assert row is not None
     return _ref(row)
+
+
+def account_fingerprints(keys: Keys, kind: str, provider: str | None, account: str) -> list[bytes]:
+    """That of the current secret first, then those by which earlier ones would have kept it."""
+    return keys.macs("payout-account", f"{kind} {provider} {account}".encode())
 
 
 def _active(customer_id: UUID) -> Select[PayoutMethodRow]:

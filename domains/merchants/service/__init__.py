@@ -36,6 +36,7 @@ from domains.merchants.service.merchants import (
     update_merchant,
 )
 from domains.merchants.service.networks import (
+    ENCRYPTED,
     create_network,
     get_network,
     list_networks,
@@ -53,6 +54,7 @@ from domains.merchants.service.refs import (
 )
 
 __all__ = [
+    "ENCRYPTED",
     "PUBLIC_STATUSES",
     "VERSION_SQL",
     "CurrencyUnknown",

@@ -16,10 +16,15 @@ from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
 from wapsi.security import audit
 from wapsi.security.principal import Principal
+from wapsi.security.reencryption import Encrypted
 from wapsi.security.signing import Keys
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # Standard Webhooks' prefix, not a secret
 _SECRET_BYTES = 32
+ENCRYPTED = (
+    Encrypted(NetworkRow.__table__, "secret_current"),
+    Encrypted(NetworkRow.__table__, "secret_previous"),
+)
 ROTATION_OVERLAP = timedelta(hours=24)
 
 

@@ -19,6 +19,7 @@ from wapsi.db import ReadSession, WriteSession
 from wapsi.fetch import HIDDEN, Fetcher, FetchError, FetchLimits, shown
 from wapsi.security import audit
 from wapsi.security.principal import Principal
+from wapsi.security.reencryption import Encrypted
 from wapsi.security.signing import Keys, SignatureInvalid
 
 
@@ -115,6 +116,9 @@ async def set_source(
     await session.flush()
     await _record(session, principal, slug, before, _audited(row), url_changed=url != old_url)
     return view_of(row, slug)
+
+
+ENCRYPTED = (Encrypted(FeedSourceRow.__table__, "sealed_url"),)
 
 
 def _check(new: NewSource) -> None:

@@ -26,10 +26,23 @@ _COMMANDS = {
     "messages": ("wapsi.cli.messages", "command"),
     "top": ("wapsi.cli.top", "command"),
     "postback": ("wapsi.cli.postback", "app"),
+    "secrets": ("wapsi.cli.secrets", "app"),
 }
 # These work on what WAPSI_DATABASE_URL names, or else on the `wapsi up` that runs here; processes never do.
 _TOOLS = frozenset(
-    {"doctor", "feed", "feed-source", "ledger", "operator", "producer", "merchant", "messages", "postback", "top"}
+    {
+        "doctor",
+        "feed",
+        "feed-source",
+        "ledger",
+        "operator",
+        "producer",
+        "merchant",
+        "messages",
+        "postback",
+        "secrets",
+        "top",
+    }
 )
 
 

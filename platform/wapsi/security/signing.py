@@ -79,9 +79,8 @@ class Keys:
             secret.encode()
             for secret in (settings.secret_key.get_secret_value(), *_split(settings.secret_keys_previous))
         ]
-        self._fernet = MultiFernet(
-            [Fernet(base64.urlsafe_b64encode(_mac(secret, "encryption", b""))) for secret in self._secrets]
-        )
+        fernets = [Fernet(base64.urlsafe_b64encode(_mac(secret, "encryption", b""))) for secret in self._secrets]
+        self._current_fernet, self._fernet = fernets[0], MultiFernet(fernets)
 
     def sign(self, typ: str, claims: Mapping[str, Any]) -> str:
         """A compact JWS whose header says its type, so that a receipt never passes as an access token."""
@@ -158,6 +157,14 @@ class Keys:
             return self._fernet.decrypt(data).decode()
         except InvalidToken:
             raise SignatureInvalid("written with another WAPSI_SECRET_KEY") from None
+
+    def is_current(self, data: bytes) -> bool:
+        """Whether the current secret encrypted it; `decrypt` says whether an earlier one did."""
+        try:
+            self._current_fernet.decrypt(data)
+        except InvalidToken:
+            return False
+        return True
 
     def public_key_set(self) -> dict[str, Any]:
         """JSON Web Key Set (RFC 7517, RFC 8037); the current key first."""
