@@ -40,6 +40,8 @@ KNOWN = {
     "path.payout_id": "SELECT id FROM payouts",
     "path.method_id": "SELECT id FROM payout_methods",
     "path.claim_id": "SELECT id FROM claims",
+    "path.rule_id": "SELECT id FROM bonus_rules",
+    "path.bonus_id": "SELECT id FROM bonuses",
     "path.producer_id": "SELECT id FROM producers",
     "path.transaction_id": "SELECT id FROM ledger_transactions",
     "body.merchant": "SELECT slug FROM merchants",
