@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from copy import copy
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,6 +22,8 @@ from fastapi import FastAPI
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from domains.customers import service as customers
 from domains.customers.service.subjects import get_account
@@ -34,6 +37,7 @@ from wapsi.roots import jobs
 from wapsi.roots.container import make_runtime
 from wapsi.roots.http_app import make_front, make_http_app, middleware_of
 from wapsi.runtime import Runtime
+from wapsi.security import passwords
 from wapsi.security.passwords import hash_password
 from wapsi.security.permissions import PASSWORD_AND_CODE, OperatorRole
 from wapsi.security.signing import new_signing_key
@@ -108,6 +112,22 @@ def nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
     watch.deactivate()
 
 
+_CHEAP = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+_CHEAP_DECOY = _CHEAP.hash("a decoy; not a password")
+
+
+@pytest.fixture(autouse=True)
+def passwords_cost_little(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A hash as in production takes longer than most tests; those of the hashes are marked production_hashes."""
+    if request.node.get_closest_marker("production_hashes"):
+        yield
+        return
+    kept = passwords._HASHER, passwords._DECOY
+    passwords._HASHER, passwords._DECOY = _CHEAP, _CHEAP_DECOY
+    yield
+    passwords._HASHER, passwords._DECOY = kept
+
+
 @pytest.fixture(scope="session", autouse=True)
 def every_job_registered() -> None:
     """As in the worker, whichever tests are chosen."""
@@ -143,11 +163,13 @@ async def worker_database(servers: Servers) -> AsyncIterator[str]:
 
 
 # Cleaning takes a hundredth of the time of a clone. As superuser and "replica": the append-only triggers of the
-# ledger would refuse it, as they should.
+# ledger would refuse it, as they should. What another test's processes left open is ended; the connections that tests
+# share lie idle between them.
 _CLEAN = """
 DO $$ DECLARE name text; BEGIN
     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid();
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND NOT (state = 'idle' AND application_name IN ('wapsi-test', 'wapsi-test-reads'));
     SET LOCAL session_replication_role = replica;
     FOR name IN SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
         AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'alembic_version'
@@ -156,12 +178,18 @@ END $$
 """
 
 
+@pytest.fixture(scope="session")
+async def superuser(servers: Servers, worker_database: str) -> AsyncIterator[asyncpg.Connection]:
+    """To the database of this test process."""
+    connection = await asyncpg.connect(_dsn(servers.database(worker_database, "postgres")))
+    yield connection
+    await connection.close()
+
+
 @pytest.fixture
-async def database_name(servers: Servers, worker_database: str) -> str:
+async def database_name(superuser: asyncpg.Connection, worker_database: str) -> str:
     """An empty, migrated database."""
-    admin = await asyncpg.connect(_dsn(servers.database(worker_database, "postgres")))
-    await admin.execute(_CLEAN)
-    await admin.close()
+    await superuser.execute(_CLEAN)
     return worker_database
 
 
@@ -179,25 +207,41 @@ def _dsn(url: str) -> str:
 
 
 @pytest.fixture
-async def admin_sql(servers: Servers, database_name: str) -> AsyncIterator[SQL]:
+async def admin_sql(
+    servers: Servers, superuser: asyncpg.Connection, worker_database: str, database_name: str
+) -> AsyncIterator[SQL]:
     """Runs SQL as the superuser on this test's database: `await admin_sql("SELECT $1::int", 1)`."""
+    if database_name == worker_database:
+        yield superuser.fetch
+        await superuser.reset()
+        return
     connection = await asyncpg.connect(_dsn(servers.database(database_name, "postgres")))
     yield connection.fetch
     await connection.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def queue_url(servers: Servers) -> str:
     return servers.valkey_urls[_worker_number()]
 
 
 @pytest.fixture
-def settings(servers: Servers, database_name: str, queue_url: str) -> Settings:
+def settings(servers: Servers, worker_settings: Settings, database_name: str) -> Settings:
+    """The same for all tests of a process, but those that have a database of their own."""
+    urls = {
+        "database_url": servers.database(database_name),
+        "database_migration_url": servers.database(database_name, "postgres"),
+    }
+    return worker_settings.model_copy(update=urls)
+
+
+@pytest.fixture(scope="session")
+def worker_settings(servers: Servers, worker_database: str, queue_url: str) -> Settings:
     return Settings(
         environment=Environment.TEST,
         public_url="http://wapsi.test",
-        database_url=servers.database(database_name),
-        database_migration_url=servers.database(database_name, "postgres"),
+        database_url=servers.database(worker_database),
+        database_migration_url=servers.database(worker_database, "postgres"),
         database_processes=2,
         queue_url=queue_url,
         http_port=0,
@@ -229,20 +273,58 @@ def telemetry(spans: InMemorySpanExporter, metric_reader: InMemoryMetricReader) 
 
 
 @pytest.fixture
-def limit_settings(request: pytest.FixtureRequest) -> LimitSettings:
+def limit_settings(request: pytest.FixtureRequest, no_limits: LimitSettings) -> LimitSettings:
     """Off, as tests ask for more than a person does; on, and counted from nothing, where a test is marked so:
     `@pytest.mark.rate_limits(sign_in="2/60")`, which changes a quota as well."""
     mark = request.node.get_closest_marker("rate_limits")
-    quotas = {} if mark is None else {f"rate_limit_{name}": rate for name, rate in mark.kwargs.items()}
-    return LimitSettings(rate_limits=mark is not None, limits_prefix=uuid4().hex, **quotas)
+    if mark is None:
+        return no_limits
+    quotas = {f"rate_limit_{name}": rate for name, rate in mark.kwargs.items()}
+    return LimitSettings(rate_limits=True, limits_prefix=uuid4().hex, **quotas)
+
+
+@pytest.fixture(scope="session")
+def no_limits() -> LimitSettings:
+    return LimitSettings(rate_limits=False, limits_prefix=uuid4().hex)
+
+
+@pytest.fixture(scope="session")
+async def shared_databases() -> AsyncIterator[list[Database]]:
+    """The one of this test process, while no test has it: to connect and to compile statements takes longer than most
+    tests do."""
+    shared: list[Database] = []
+    yield shared
+    for database in shared:
+        await database.dispose()
+
+
+def _as_new(database: Database) -> Database:
+    """The same pools, and nothing of what is remembered for a database, or what hears of its commits."""
+    new = copy(database)
+    new.reads = copy(database.reads)
+    new._listeners = {}
+    return new
 
 
 @pytest.fixture
-async def runtime(settings: Settings, telemetry: Telemetry, limit_settings: LimitSettings) -> AsyncIterator[Runtime]:
-    runtime = make_runtime(settings, telemetry, role="test", limit_settings=limit_settings)
+async def runtime(
+    settings: Settings,
+    worker_settings: Settings,
+    shared_databases: list[Database],
+    telemetry: Telemetry,
+    limit_settings: LimitSettings,
+) -> AsyncIterator[Runtime]:
+    is_shared = settings == worker_settings
+    db = _as_new(shared_databases.pop()) if is_shared and shared_databases else None
+    runtime = make_runtime(settings, telemetry, role="test", limit_settings=limit_settings, db=db)
     yield runtime
     await runtime.limits.aclose()
-    await runtime.db.dispose()
+    db = runtime.db
+    in_use = db.reads.pool_in_use + sum(engine.pool.checkedout() for engine in db.engines)
+    if is_shared and not in_use:
+        shared_databases.append(db)
+    else:
+        await db.dispose()  # what a test left running must not have the next one's connections
 
 
 @pytest.fixture

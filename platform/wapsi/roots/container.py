@@ -20,11 +20,17 @@ from wapsi.telemetry.setup import Telemetry
 
 
 def make_runtime(
-    settings: Settings, telemetry: Telemetry, *, role: str, limit_settings: LimitSettings | None = None
+    settings: Settings,
+    telemetry: Telemetry,
+    *,
+    role: str,
+    limit_settings: LimitSettings | None = None,
+    db: Database | None = None,
 ) -> Runtime:
-    """`limit_settings`: default those of the environment."""
-    db = Database(settings, role=role)
-    telemetry.instrument_engines(*db.engines)
+    """`limit_settings`: default those of the environment. `db`: of another runtime that has ended, with its pools."""
+    if db is None:
+        db = Database(settings, role=role)
+        telemetry.instrument_engines(*db.engines)
     keys = Keys(settings)
     versions = Versions(db.reads, {"merchants": merchants.VERSION_SQL, "offers": offers.VERSION_SQL})
     limits = RateLimits(

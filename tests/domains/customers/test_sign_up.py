@@ -264,6 +264,7 @@ async def test_what_is_no_code_is_refused(ask: Post, verify: Post, code: str) ->
     assert (await verify(await ask(), code)).json()["reason"] == "REQUEST_INVALID"
 
 
+@pytest.mark.production_hashes
 async def test_neither_code_nor_password_is_kept(ask: Post, drain: Drain, messages: Read, admin_sql: SQL) -> None:
     await ask()
     await drain()

@@ -11,6 +11,7 @@ from wapsi.errors import Unavailable
 from wapsi.security import passwords
 from wapsi.security.passwords import hash_password, verify_password
 
+pytestmark = pytest.mark.production_hashes
 PASSWORD = "correct horse battery"
 
 
