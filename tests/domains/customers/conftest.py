@@ -14,7 +14,7 @@ SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 
 @pytest.fixture
 def sign_up(make_customer: Callable[..., Awaitable[UUID]]) -> Callable[..., Awaitable[UUID]]:
-    """Somebody with an account: Asma, unless other fields are said. Those who sign up step by step: test_sign_up.py."""
+    """Somebody with an account: Asma, unless other fields are said. Those who sign up step by step: sign_up/."""
     return make_customer
 
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.domains.customers import test_passkeys as passkeys
-from tests.domains.customers import test_second_factors as apps
+from tests.domains.customers.second_factors import people as apps
 from wapsi.runtime import Runtime
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]

@@ -12,7 +12,7 @@ from domains.customers import service
 from domains.customers.service import ShownMessage
 from domains.customers.service.message_texts import Template, text_of
 from tests.domains.customers import test_passkeys as passkeys
-from tests.domains.customers import test_second_factors as apps
+from tests.domains.customers.second_factors import people as apps
 from wapsi.db import Database
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import OperatorRole

@@ -16,7 +16,7 @@ from domains.customers import service
 from domains.customers.service import Contact, ShownMessage
 from domains.customers.service.message_texts import Template
 from domains.customers.service.messages import LIMITS_PER_HOUR, has_had_enough, queue_message
-from tests.domains.customers.test_second_factors import PASSWORD, Person
+from tests.domains.customers.second_factors.people import PASSWORD, Person
 from wapsi.ids import new_id
 from wapsi.messages import Channel
 from wapsi.runtime import Runtime

@@ -1,8 +1,6 @@
 """The rules for a pushed item: what drops it, what is repaired with a warning, and what the table gets."""
 
-import json
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,67 +9,19 @@ from hypothesis import strategies as st
 
 from domains.offers.models import OfferRow
 from domains.offers.validation import FUTURE_TOLERANCE, ValidatedOffer, ValidationRules, validate_item
-from domains.offers.validation.fields import is_gtin
 from domains.offers.validation.links import Link, check_link
+from tests.domains.offers.validated import (
+    NOW,
+    RULES,
+    Change,
+    accepted,
+    adding_gtin,
+    make_item,
+    refused,
+    refused_item,
+    setting,
+)
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RULES = ValidationRules(default_currency="PKR", allowed_landing_hosts=("shop.example",), now=NOW)
-Change = Callable[[pb.Offer], object]
-
-
-def make_item(change: Change | None = None) -> pb.OfferItem:
-    item = pb.OfferItem(line=7)
-    item.source_time.FromDatetime(NOW - timedelta(hours=1))
-    offer = item.offer
-    offer.offer_id = "A-1"
-    offer.title = "Lawn Kurta"
-    offer.link = "https://shop.example/a-1"
-    offer.price.amount_minor = 129_900
-    offer.price.currency = "PKR"
-    offer.availability = pb.AVAILABILITY_IN_STOCK
-    if change is not None:
-        change(offer)
-    return item
-
-
-def accepted(change: Change | None = None, rules: ValidationRules = RULES) -> tuple[ValidatedOffer, list[str]]:
-    """(the offer, codes of its warnings)"""
-    offer, issues = validate_item(make_item(change), rules)
-    assert offer is not None, issues
-    assert all(issue.severity == pb.SEVERITY_WARNING for issue in issues)
-    return offer, [issue.code for issue in issues]
-
-
-def refused(change: Change, rules: ValidationRules = RULES) -> list[str]:
-    """Codes of the errors."""
-    return refused_item(make_item(change), rules)
-
-
-def refused_item(item: pb.OfferItem, rules: ValidationRules = RULES) -> list[str]:
-    offer, issues = validate_item(item, rules)
-    assert offer is None
-    for issue in issues:
-        assert issue.code == issue.code.upper()
-        assert issue.message.endswith(".")
-        assert len(issue.value) <= 80
-    return [issue.code for issue in issues if issue.severity == pb.SEVERITY_ERROR]
-
-
-def setting(field: str, value: object) -> Change:
-    def change(offer: pb.Offer) -> None:
-        setattr(offer, field, value)
-
-    change.__name__ = f"{field}={str(value)[:9]!r}"
-    return change
-
-
-def adding_gtin(gtin: str) -> Change:
-    def change(offer: pb.Offer) -> None:
-        offer.gtins.append(gtin)
-
-    change.__name__ = f"gtin {gtin}"
-    return change
 
 
 def test_a_plain_product_becomes_the_columns_of_the_table() -> None:
@@ -307,128 +257,6 @@ def test_blanks_are_collapsed_without_a_word_and_joiners_are_kept() -> None:
     assert accepted(setting("title", urdu))[0].title == urdu
 
 
-def with_sale(amount_minor: int, currency: str = "PKR", starts_in: int | None = None) -> Change:
-    def change(offer: pb.Offer) -> None:
-        offer.sale_price.amount_minor, offer.sale_price.currency = amount_minor, currency
-        if starts_in is not None:
-            offer.sale_starts_at.FromDatetime(NOW + timedelta(days=starts_in))
-            offer.sale_ends_at.FromDatetime(NOW)
-
-    change.__name__ = f"{amount_minor} {currency}"
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        (with_sale(129_900), "SALE_PRICE_NOT_LOWER"),
-        (with_sale(200_000), "SALE_PRICE_NOT_LOWER"),
-        (with_sale(0), "SALE_PRICE_NOT_LOWER"),
-        (with_sale(99_900, "USD"), "SALE_CURRENCY_DIFFERS"),
-        (with_sale(99_900, "PKR", starts_in=1), "SALE_INTERVAL_INVALID"),
-    ],
-)
-def test_a_sale_that_makes_no_sense_leaves_the_regular_price(change: Change, code: str) -> None:
-    offer, warnings = accepted(change)
-    assert warnings == [code]
-    assert (offer.price_minor, offer.sale_price_minor, offer.sale_ends_at) == (129_900, None, None)
-
-
-def test_a_sale_price_alone_is_left_out() -> None:
-    def change(offer: pb.Offer) -> None:
-        make_coupon(offer)
-        offer.sale_price.amount_minor, offer.sale_price.currency = 99_900, "PKR"
-
-    offer, warnings = accepted(change)
-    assert (offer.price_minor, offer.sale_price_minor, warnings) == (None, None, ["SALE_PRICE_WITHOUT_PRICE"])
-
-
-def test_a_sale_may_have_no_start_no_end_and_the_merchants_currency() -> None:
-    offer, warnings = accepted(with_sale(129_899, ""))
-    assert (offer.sale_price_minor, offer.sale_starts_at, offer.sale_ends_at, warnings) == (129_899, None, None, [])
-
-
-def test_the_times_of_a_sale_stand_only_beside_a_sale_price() -> None:
-    offer, warnings = accepted(lambda offer: offer.sale_ends_at.FromDatetime(NOW))
-    assert (offer.sale_ends_at, warnings) == (None, [])
-
-
-def test_a_price_has_only_the_limits_of_its_type() -> None:
-    assert accepted(lambda offer: setattr(offer.price, "amount_minor", 2**63 - 1))[0].price_minor == 2**63 - 1
-    assert accepted(lambda offer: setattr(offer.price, "amount_minor", 1))[0].price_minor == 1
-
-
-def test_a_price_of_nothing_is_refused_for_a_product_only() -> None:
-    assert refused(lambda offer: offer.price.Clear()) == ["PRICE_ZERO"], "it is there, and empty"
-
-    def change(offer: pb.Offer) -> None:
-        make_coupon(offer)
-        offer.price.SetInParent()
-
-    offer, warnings = accepted(change)
-    assert (offer.price_minor, offer.currency, warnings) == (0, "PKR", [])
-
-
-def test_a_price_without_currency_is_in_the_merchants() -> None:
-    offer, _ = accepted(lambda offer: offer.price.ClearField("currency"))
-    assert offer.currency == "PKR"
-
-
-def test_what_is_over_already_is_kept_with_a_warning() -> None:
-    assert accepted(lambda offer: offer.expires_at.FromDatetime(NOW))[1] == ["EXPIRES_IN_PAST"]
-    assert accepted(lambda offer: offer.ends_at.FromDatetime(NOW))[1] == ["ENDS_IN_PAST"]
-
-
-def test_a_time_that_protobuf_could_not_mean_is_left_out() -> None:
-    offer, warnings = accepted(lambda offer: setattr(offer.expires_at, "seconds", 10**15))
-    assert (offer.expires_at, warnings) == (None, ["TIME_INVALID"])
-
-
-def test_a_time_is_exact_to_the_microsecond_from_1970_to_9999() -> None:
-    def change(offer: pb.Offer) -> None:
-        offer.expires_at.seconds, offer.expires_at.nanos = 253_402_300_799, 999_999_999
-        offer.starts_at.SetInParent()
-
-    offer, warnings = accepted(change)
-    assert warnings == []
-    assert offer.expires_at == datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-    assert offer.starts_at == datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "nanos"), [(253_402_300_800, 0), (-1, 0), (1, -1), (1, 10**9), (2**63 - 1, 0), (-(2**63), 0)]
-)
-def test_no_other_time_is_taken(seconds: int, nanos: int) -> None:
-    def change(offer: pb.Offer) -> None:
-        make_coupon(offer)
-        offer.starts_at.seconds, offer.starts_at.nanos = seconds, nanos
-
-    offer, warnings = accepted(change)
-    assert (offer.starts_at, warnings) == (None, ["TIME_INVALID"])
-
-
-def make_coupon(offer: pb.Offer) -> None:
-    offer.kind, offer.coupon_code = pb.OFFER_KIND_COUPON, "EID10"
-    offer.ClearField("price")
-    offer.ClearField("availability")
-
-
-def test_a_coupon_needs_a_code_but_no_price() -> None:
-    offer, warnings = accepted(make_coupon)
-    assert (offer.kind, offer.coupon_code, offer.price_minor, offer.currency) == ("coupon", "EID10", None, None)
-    assert (offer.availability, warnings) == ("in_stock", [])
-
-
-@pytest.mark.parametrize("days", [0, -1])
-def test_an_interval_that_ends_before_it_starts_drops_the_row(days: int) -> None:
-    def change(offer: pb.Offer) -> None:
-        make_coupon(offer)
-        offer.starts_at.FromDatetime(NOW)
-        offer.ends_at.FromDatetime(NOW + timedelta(days=days))
-
-    assert refused(change) == ["INTERVAL_INVALID"]
-
-
 @pytest.mark.parametrize(
     ("field", "enum", "names"),
     [
@@ -512,75 +340,6 @@ def test_all_errors_of_a_row_are_named_at_once() -> None:
         offer.link = "x"
 
     assert sorted(refused(change)) == ["LINK_INVALID", "PRICE_REQUIRED", "TITLE_REQUIRED"]
-
-
-def test_custom_attributes_are_at_most_fifty() -> None:
-    many = {f"name{number:02d}": "v" for number in range(51)}
-    offer, warnings = accepted(lambda offer: offer.custom_attributes.update(many))
-    assert list(json.loads(offer.custom_attributes_json)) == sorted(many)[:50]
-    assert warnings == ["TOO_MANY_ATTRIBUTES"]
-
-
-def test_a_long_attribute_is_cut_and_one_with_a_long_name_left_out() -> None:
-    offer, warnings = accepted(lambda offer: offer.custom_attributes.update({"a": "v" * 501, "b": "c"}))
-    assert json.loads(offer.custom_attributes_json) == {"a": "v" * 499 + "…", "b": "c"}
-    assert warnings == ["CUSTOM_ATTRIBUTES_TRUNCATED"]
-    offer, warnings = accepted(lambda offer: offer.custom_attributes.update({"a" * 51: "v", "b": "c"}))
-    assert json.loads(offer.custom_attributes_json) == {"b": "c"}
-    assert warnings == ["CUSTOM_ATTRIBUTES_TOO_LONG"]
-
-
-def test_custom_attributes_are_cleaned_and_may_meet_under_one_name() -> None:
-    def change(offer: pb.Offer) -> None:
-        names = {"a": "1", "a\u200b": "2", " b ": " x  y ", "c": "", "": "z", "d" * 51: "long"}
-        offer.custom_attributes.update(names)
-
-    offer, warnings = accepted(change)
-    assert json.loads(offer.custom_attributes_json) == {"a": "2", "b": "x y", "c": ""}
-    assert sorted(warnings) == ["CUSTOM_ATTRIBUTES_TOO_LONG", "INVISIBLE_CHARACTERS"]
-    assert accepted(lambda offer: offer.custom_attributes.update({"": ""}))[0].custom_attributes_json == "{}"
-
-
-def test_custom_attributes_of_the_greatest_size_are_kept_as_they_are() -> None:
-    wanted = {f"{number:050d}": "ک" * 500 for number in range(50)}
-    offer, warnings = accepted(lambda offer: offer.custom_attributes.update(wanted))
-    assert (json.loads(offer.custom_attributes_json), warnings) == (wanted, [])
-
-
-def test_images_are_on_any_host_at_most_twenty_and_wrong_ones_are_left_out() -> None:
-    good = [f"https://images.example/{number}.jpg" for number in range(21)]
-    offer, warnings = accepted(lambda offer: offer.additional_image_links.extend(good))
-    assert (offer.additional_image_links, warnings) == (good[:20], ["TOO_MANY_IMAGES"])
-    mixed = ["images.example/1.jpg", good[0], "", f" {good[1]} ", "https://IMAGES.example/a b"]
-    offer, warnings = accepted(lambda offer: offer.additional_image_links.extend(mixed))
-    assert offer.additional_image_links == [good[0], good[1], "https://images.example/a%20b"]
-    assert warnings == ["IMAGE_LINK_INVALID"]
-
-
-def test_product_types_are_at_most_ten_and_none_is_empty() -> None:
-    many = [f"Men > Kurta {number}" for number in range(11)]
-    offer, warnings = accepted(lambda offer: offer.product_types.extend(many))
-    assert (offer.product_types, warnings) == (many[:10], ["TOO_MANY_PRODUCT_TYPES"])
-    offer, warnings = accepted(lambda offer: offer.product_types.extend(["", " \u00a0", "a" * 751, " Men  "]))
-    assert (offer.product_types, warnings) == (["a" * 749 + "…", "Men"], ["PRODUCT_TYPES_TRUNCATED"])
-
-
-def test_gtins_are_digits_once_each_and_at_most_twenty() -> None:
-    offer, warnings = accepted(lambda offer: offer.gtins.extend(["4006381333931", "400-6381 333931", "96385074"]))
-    assert (offer.gtins, warnings) == (["4006381333931", "96385074"], [])
-    offer, warnings = accepted(lambda offer: offer.gtins.extend(["96385074"] * 21))
-    assert (offer.gtins, warnings) == (["96385074"], ["TOO_MANY_GTINS"])
-
-
-@pytest.mark.parametrize("gtin", ["96385074", "036000291452", "4006381333931", "10012345678902"])
-def test_gtins_with_a_right_check_digit(gtin: str) -> None:
-    assert is_gtin(gtin)
-    assert not is_gtin(gtin[:-1] + str((int(gtin[-1]) + 1) % 10))
-
-
-@pytest.mark.parametrize("gtin", ["", "0" * 13, "400638133393", "٤٠٠٦٣٨١٣٣٣٩٣١"])
-def test_what_is_no_gtin(gtin: str) -> None:
-    assert not is_gtin(gtin)
 
 
 @given(st.binary(max_size=200))

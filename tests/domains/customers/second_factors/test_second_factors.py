@@ -1,12 +1,9 @@
 """A second factor: how it is added, asked for and removed, and what an operator may not do without one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import httpx2
 import pyotp
 import pytest
@@ -15,105 +12,11 @@ import time_machine
 from domains.customers import service
 from domains.customers.service import totp_code
 from domains.customers.service.challenges import ATTEMPTS, LIFETIME_S
+from tests.domains.customers.second_factors.people import CONFIRMED, PASSWORD, SQL, Person, Post, bearer
 from wapsi.clock import now
-from wapsi.db import Database
 from wapsi.limits import LimitSettings
 from wapsi.runtime import Runtime
-from wapsi.security.permissions import OperatorRole
 from wapsi.security.principal import CredentialsInvalid
-
-SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
-Post = Callable[..., Awaitable[httpx2.Response]]
-Json = dict[str, Any]
-PASSWORD = "correct horse battery"
-CONFIRMED = {"current_password": PASSWORD}
-
-
-def bearer(tokens: Json) -> dict[str, str]:
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
-
-
-class App:
-    """An authenticator app. A code counts once, so each one is of a half minute of its own."""
-
-    def __init__(self, secret: str) -> None:
-        self.secret = secret
-        self.codes = 0
-
-    def code(self) -> str:
-        """Half a minute later each time, as the window allows for one."""
-        self.codes += 1
-        return pyotp.TOTP(self.secret).at(now() + timedelta(seconds=30 * (self.codes - 2)))
-
-
-class Person:
-    """Somebody who is signed in, and their door."""
-
-    def __init__(self, api: httpx2.AsyncClient, tokens: Json, email: str, door: str) -> None:
-        self.api = api
-        self.tokens = tokens
-        self.email = email
-        self.prefix = "/v1/me" if door == "/v1/sessions" else "/v1/admin/me"
-        self.door = door
-
-    async def post(self, path: str, body: Json) -> httpx2.Response:
-        return await self.api.post(f"{self.prefix}{path}", json=body, headers=bearer(self.tokens))
-
-    async def get(self, path: str) -> httpx2.Response:
-        return await self.api.get(f"{self.prefix}{path}", headers=bearer(self.tokens))
-
-    async def sign_in(self) -> httpx2.Response:
-        return await self.api.post(self.door, json={"email": self.email, "password": PASSWORD})
-
-    async def challenge(self) -> str:
-        answer = await self.sign_in()
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["challenge"])
-
-    async def verify(self, challenge: str, code: str) -> httpx2.Response:
-        return await self.api.post("/v1/sessions:verify", json={"challenge": challenge, "code": code})
-
-    async def refresh(self) -> int:
-        answer = await self.api.post("/v1/sessions:refresh", json={"refresh_token": self.tokens["refresh_token"]})
-        if answer.status_code == 200:
-            self.tokens = answer.json()
-        return answer.status_code
-
-    async def enrol(self) -> tuple[App, list[str]]:
-        """With a code of the half minute before, so that two more can be used at once."""
-        made = await self.post("/factors/totp", CONFIRMED)
-        assert made.status_code == 201, made.text
-        app = App(made.json()["secret"])
-        confirmed = await self.post("/factors/totp:confirm", {"code": app.code()})
-        if confirmed.status_code == 403:
-            # A half minute ended between the two.
-            app.codes = 0
-            confirmed = await self.post("/factors/totp:confirm", {"code": app.code()})
-        assert confirmed.status_code == 200, confirmed.text
-        return app, confirmed.json()["recovery_codes"]
-
-
-@pytest.fixture
-def asma(api: httpx2.AsyncClient, customer: Json) -> Person:
-    return Person(api, customer, "asma@example.com", "/v1/sessions")
-
-
-@pytest.fixture
-def desk(api: httpx2.AsyncClient, db: Database) -> Callable[[OperatorRole], Awaitable[Person]]:
-    """An operator who signed in with the password alone."""
-
-    async def desk(role: OperatorRole) -> Person:
-        email = f"{role}@wapsi.example"
-        async with db.write() as session:
-            await service.create_operator(session, email, PASSWORD, role)
-        person = Person(api, {}, email, "/v1/admin/sessions")
-        answer = await person.sign_in()
-        assert answer.status_code == 201, answer.text
-        person.tokens = answer.json()
-        return person
-
-    return desk
-
 
 # Adding one
 
@@ -376,94 +279,3 @@ async def test_all_factors_of_an_account_go_at_once(asma: Person, runtime: Runti
     async with runtime.db.write() as session:
         await service.remove_factors(session, service.SubjectKind.CUSTOMER, me.id)
     assert (await asma.sign_in()).status_code == 201
-
-
-# Operators
-
-
-@pytest.mark.parametrize("role", [OperatorRole.FINANCE, OperatorRole.ADMIN])
-async def test_finance_and_admin_may_little_before_they_have_shown_a_second_factor(
-    desk: Callable[[OperatorRole], Awaitable[Person]], api: httpx2.AsyncClient, role: OperatorRole, admin_sql: SQL
-) -> None:
-    person = await desk(role)
-    refused = await api.get("/v1/admin/audit-log", headers=bearer(person.tokens))
-    assert (refused.status_code, refused.json()["reason"]) == (403, "SECOND_FACTOR_NEEDED")
-    assert (await api.get("/v1/admin/feed-sources", headers=bearer(person.tokens))).status_code == 200
-
-    app, _codes = await person.enrol()
-    assert (await api.get("/v1/admin/audit-log", headers=bearer(person.tokens))).status_code == 403
-    assert await person.refresh() == 200
-    assert (await api.get("/v1/admin/audit-log", headers=bearer(person.tokens))).status_code == 200
-
-    answer = await person.verify(await person.challenge(), app.code())
-    assert answer.status_code == 201
-    page = await api.get("/v1/admin/audit-log", headers=bearer(answer.json()))
-    assert page.status_code == 200
-    [entry] = [entry for entry in page.json()["items"] if entry["action"] == "operator.totp_added"]
-    assert (entry["before"]["totp"], entry["after"]["totp"]) == (False, True)
-    assert entry["actor"] == entry["target"]
-
-
-async def test_an_operator_who_removes_the_last_factor_is_out(
-    desk: Callable[[OperatorRole], Awaitable[Person]], api: httpx2.AsyncClient
-) -> None:
-    """What the session may do was given to the factor."""
-    person = await desk(OperatorRole.FINANCE)
-    _app, codes = await person.enrol()
-    assert await person.refresh() == 200
-    assert (await person.post("/factors/totp:remove", CONFIRMED | {"code": codes[0]})).status_code == 204
-    assert (await api.get("/v1/admin/audit-log", headers=bearer(person.tokens))).status_code == 401
-    assert await person.refresh() == 401
-    assert (await person.sign_in()).status_code == 201
-
-
-@pytest.mark.parametrize("role", [OperatorRole.SUPPORT, OperatorRole.CATALOGUE])
-async def test_for_the_others_it_is_optional_and_asked_for_once_there_is_one(
-    desk: Callable[[OperatorRole], Awaitable[Person]], runtime: Runtime, role: OperatorRole
-) -> None:
-    person = await desk(role)
-    principal = await runtime.authenticator.authenticate(person.tokens["access_token"])
-    assert not principal.withheld
-    await person.enrol()
-    assert (await person.sign_in()).status_code == 202
-
-
-async def test_a_second_factor_is_not_lost_at_a_refresh(
-    desk: Callable[[OperatorRole], Awaitable[Person]], runtime: Runtime
-) -> None:
-    person = await desk(OperatorRole.ADMIN)
-    app, _codes = await person.enrol()
-    person.tokens = (await person.verify(await person.challenge(), app.code())).json()
-    for _ in range(2):
-        assert await person.refresh() == 200
-        principal = await runtime.authenticator.authenticate(person.tokens["access_token"])
-        assert principal.has_second_factor
-        assert not principal.withheld
-
-
-async def test_a_customers_factors_are_not_in_the_audit_log(asma: Person, admin_sql: SQL) -> None:
-    await asma.enrol()
-    assert await admin_sql("SELECT 1 FROM audit_log") == []
-
-
-async def test_who_has_lost_everything_begins_anew(
-    desk: Callable[[OperatorRole], Awaitable[Person]], db: Database, admin_sql: SQL, runtime: Runtime
-) -> None:
-    person = await desk(OperatorRole.ADMIN)
-    await person.enrol()
-    me = await runtime.authenticator.authenticate(person.tokens["access_token"])
-    async with db.write() as session:
-        await service.reset_operator_factors(session, runtime.keys, me.id, principal=None)
-    assert await person.refresh() == 401
-    assert (await person.sign_in()).status_code == 201
-    [entry] = await admin_sql("SELECT actor, target FROM audit_log WHERE action = 'operator.factors_reset'")
-    assert (entry["actor"], entry["target"]) == ("system", f"operator:{me.id}")
-
-
-async def test_the_sample_operators_first_code_counts(db: Database, api: httpx2.AsyncClient, runtime: Runtime) -> None:
-    email = "sample@wapsi.example"
-    async with db.write() as session:
-        operator = await service.create_operator(session, email, PASSWORD, OperatorRole.ADMIN)
-        secret = await service.enrol_operator(session, runtime.keys, operator.id)
-    person = Person(api, {}, email, "/v1/admin/sessions")
-    assert (await person.verify(await person.challenge(), totp_code(secret))).status_code == 201

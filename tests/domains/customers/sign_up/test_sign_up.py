@@ -1,12 +1,10 @@
 """Signing up: the same answer whoever has an account, and an account for whoever proves the contact."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import asyncpg
 import httpx2
 import pytest
 import time_machine
@@ -14,52 +12,20 @@ import time_machine
 from domains.customers import service
 from domains.customers.service import Contact
 from domains.customers.service.codes import CODE_ATTEMPTS
+from tests.domains.customers.sign_up.steps import (
+    BODY,
+    PHONE,
+    SQL,
+    Drain,
+    MakeCustomer,
+    Post,
+    Read,
+    code_for,
+    keyed,
+    wrong,
+)
 from wapsi.clock import now
-from wapsi.config import Settings
 from wapsi.runtime import Runtime
-
-SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
-Post = Callable[..., Awaitable[httpx2.Response]]
-Drain = Callable[[], Awaitable[int]]
-Read = Callable[[str], Awaitable[list[service.ShownMessage]]]
-MakeCustomer = Callable[..., Awaitable[UUID]]
-BODY = {"email": "asma@example.com", "password": "correct horse battery", "display_name": "Asma"}
-PHONE = {"phone": "0300 1234567", "email": None}
-
-
-def keyed() -> dict[str, str]:
-    return {"Idempotency-Key": uuid4().hex}
-
-
-@pytest.fixture
-def ask(api: httpx2.AsyncClient) -> Post:
-    """Posts a sign-up with a fresh Idempotency-Key; `changes` replace fields, None takes one out."""
-
-    async def ask(**changes: Any) -> httpx2.Response:
-        body = {name: value for name, value in (BODY | changes).items() if value is not None}
-        return await api.post("/v1/customers", json=body, headers=keyed())
-
-    return ask
-
-
-@pytest.fixture
-def verify(api: httpx2.AsyncClient) -> Post:
-    async def verify(asked: httpx2.Response, code: str) -> httpx2.Response:
-        body = {"sign_up_id": asked.json()["sign_up_id"], "code": code}
-        return await api.post("/v1/customers:verify", json=body, headers=keyed())
-
-    return verify
-
-
-def wrong(code: str) -> str:
-    return f"{(int(code) + 1) % 100_000_000:08}"
-
-
-async def code_for(read: Read, recipient: str) -> str:
-    code = (await read(recipient))[0].code
-    assert code is not None
-    return code
-
 
 # The way to an account
 
@@ -295,100 +261,6 @@ async def test_what_nobody_proved_is_forgotten(
         assert await service.forget_verifications(session) == 1
         assert await service.forget_messages(session) == 1
     assert len(await admin_sql("SELECT 1 FROM verifications JOIN sign_ups USING (id)")) == 1
-
-
-# Strangers cannot use us against a contact
-
-
-async def test_one_contact_is_sent_so_much_in_an_hour_and_no_more(
-    ask: Post, drain: Drain, messages: Read, admin_sql: SQL
-) -> None:
-    await asyncio.gather(*(ask(**PHONE) for _ in range(9)))
-    await ask(phone="03007654321", email=None)
-    await drain()
-    assert len(await messages("+923001234567")) == 6
-    assert len(await messages("+923007654321")) == 1
-    with time_machine.travel(now() + timedelta(hours=1, seconds=1), tick=True):
-        await ask(**PHONE)
-        await admin_sql("UPDATE jobs SET due_at = now() WHERE state = 'ready'")
-        await drain()
-    assert len(await messages("+923001234567")) == 7
-
-
-async def test_not_even_when_all_are_answered_at_once(
-    ask: Post, messages: Read, runtime: Runtime, admin_sql: SQL
-) -> None:
-    await asyncio.gather(*(ask(**PHONE) for _ in range(12)))
-
-    async def answer(verification_id: UUID) -> None:
-        async with runtime.db.write() as session:
-            await service.answer_verification(session, runtime.keys, verification_id)
-
-    await asyncio.gather(*(answer(row["id"]) for row in await admin_sql("SELECT id FROM verifications")))
-    assert len(await messages("+923001234567")) == 6
-
-
-async def test_a_message_carries_nothing_that_a_stranger_chose(ask: Post, drain: Drain, messages: Read) -> None:
-    await ask(display_name="Win money at evil.example")
-    await drain()
-    (message,) = await messages("asma@example.com")
-    assert "evil" not in message.subject + message.text
-
-
-async def test_without_a_sender_of_texts_a_phone_is_refused_in_words(
-    ask: Post, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Settings, "sms_target", None)
-    answer = await ask(**PHONE)
-    assert (answer.status_code, answer.json()["reason"]) == (409, "PHONE_UNAVAILABLE")
-    assert (await ask()).status_code == 202
-
-
-# What makes no sense
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"email": "nonsense"},
-        {"email": "a\0@example.com"},
-        {"email": "a@example.com\nBcc: b@example.com"},
-        {"email": None},
-        {"phone": "03001234567"},
-        {"password": "too short"},
-        {"password": "x" * 201},
-        {"display_name": "  "},
-        {"display_name": "a\0b"},
-        {"display_name": "x" * 101},
-        {"locale": "english"},
-        {"referral_code": "?"},
-        {"status": "active"},
-    ],
-)
-async def test_what_makes_no_sense_is_refused_and_not_repeated(
-    ask: Post, admin_sql: SQL, change: dict[str, Any]
-) -> None:
-    answer = await ask(**change)
-    assert answer.status_code == 422
-    assert answer.json()["reason"] in ("REQUEST_INVALID", "JSON_INVALID")
-    assert "correct horse" not in answer.text
-    assert "too short" not in answer.text
-    assert await admin_sql("SELECT 1 FROM verifications") == []
-
-
-async def test_a_number_from_elsewhere_is_refused_and_not_repeated(ask: Post) -> None:
-    answer = await ask(email=None, phone="+14155550123")
-    assert (answer.status_code, answer.json()["reason"]) == (422, "MOBILE_NUMBER_INVALID")
-    assert "4155550123" not in answer.text
-
-
-async def test_an_unknown_code_of_a_friend_is_refused_whatever_the_email(
-    ask: Post, make_customer: MakeCustomer
-) -> None:
-    await make_customer()
-    for email in ("asma@example.com", "new@example.com"):
-        answer = await ask(email=email, referral_code="0000000000")
-        assert (answer.status_code, answer.json()["reason"]) == (422, "REFERRAL_CODE_UNKNOWN")
 
 
 # Idempotency
