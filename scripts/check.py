@@ -37,6 +37,8 @@ def stages(arguments: list[str]) -> list[Stage]:
     if "--lint" in arguments:
         return lint
     parallel = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2"]
+    # Nobody idles at the end beside one who has a list of tests left.
+    parallel += ["--dist", "worksteal"]
     return [*lint, Stage("pytest", [sys.executable, "-m", "pytest", *parallel, *arguments], is_shown=True)]
 
 

@@ -56,6 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_owner_key] = Owner()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that say they may take long come first: at the end, the other test processes would wait for them."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 def pytest_configure_node(node: Any) -> None:
     servers = node.config.stash[_owner_key].servers
     node.workerinput["wapsi_servers"] = json.dumps([servers.postgres_url, servers.valkey_urls])
