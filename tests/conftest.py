@@ -5,15 +5,11 @@ may not do fails here as it does in production. Real commits, no savepoint trick
 """
 
 import asyncio
-import itertools
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from copy import copy
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx2
 import pytest
 import redis.asyncio
@@ -27,7 +23,18 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from domains.customers import service as customers
 from domains.customers.service.subjects import get_account
-from tests.servers import TEMPLATE, Owner, Servers
+from tests.databases import (
+    SQL,
+    admin_sql,
+    as_new,
+    database_name,
+    own_database,
+    shared_databases,
+    superuser,
+    worker_database,
+    worker_number,
+)
+from tests.servers import Owner, Servers
 from wapsi.config import Environment, Settings
 from wapsi.db import Database
 from wapsi.limits import LimitSettings, RateLimits
@@ -43,8 +50,9 @@ from wapsi.security.permissions import PASSWORD_AND_CODE, OperatorRole
 from wapsi.security.signing import new_signing_key
 from wapsi.telemetry.setup import Telemetry
 
+__all__ = ["admin_sql", "database_name", "own_database", "shared_databases", "superuser", "worker_database"]
+
 SIGNING_KEY = new_signing_key()
-SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
 PASSWORD = "correct horse battery"
 
 
@@ -139,95 +147,9 @@ def every_job_registered() -> None:
     jobs.import_all()
 
 
-_numbers = itertools.count(1)
-
-
-def _worker_number() -> int:
-    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-
-
-async def _clone(servers: Servers, name: str) -> None:
-    admin = await asyncpg.connect(_dsn(servers.database("postgres", "postgres")))
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
-    await admin.close()
-
-
-async def _drop(servers: Servers, name: str) -> None:
-    admin = await asyncpg.connect(_dsn(servers.database("postgres", "postgres")))
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
-
-
-@pytest.fixture(scope="session")
-async def worker_database(servers: Servers) -> AsyncIterator[str]:
-    """The database of this test process, cloned from the migrated template."""
-    name = f"worker_{_worker_number()}"
-    await _clone(servers, name)
-    yield name
-    await _drop(servers, name)
-
-
-# Cleaning takes a hundredth of the time of a clone. As superuser and "replica": the append-only triggers of the
-# ledger would refuse it, as they should. What another test's processes left open is ended; the connections that tests
-# share lie idle between them.
-_CLEAN = """
-DO $$ DECLARE name text; BEGIN
-    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()
-        AND NOT (state = 'idle' AND application_name IN ('wapsi-test', 'wapsi-test-reads'));
-    SET LOCAL session_replication_role = replica;
-    FOR name IN SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
-        AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'alembic_version'
-    LOOP EXECUTE 'DELETE FROM ' || name; END LOOP;
-END $$
-"""
-
-
-@pytest.fixture(scope="session")
-async def superuser(servers: Servers, worker_database: str) -> AsyncIterator[asyncpg.Connection]:
-    """To the database of this test process."""
-    connection = await asyncpg.connect(_dsn(servers.database(worker_database, "postgres")))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def database_name(superuser: asyncpg.Connection, worker_database: str) -> str:
-    """An empty, migrated database."""
-    await superuser.execute(_CLEAN)
-    return worker_database
-
-
-@pytest.fixture
-async def own_database(servers: Servers) -> AsyncIterator[str]:
-    """A clone for a test that changes the schema."""
-    name = f"own_{_worker_number()}_{next(_numbers)}"
-    await _clone(servers, name)
-    yield name
-    await _drop(servers, name)
-
-
-def _dsn(url: str) -> str:
-    return url.replace("postgresql+asyncpg://", "postgresql://")
-
-
-@pytest.fixture
-async def admin_sql(
-    servers: Servers, superuser: asyncpg.Connection, worker_database: str, database_name: str
-) -> AsyncIterator[SQL]:
-    """Runs SQL as the superuser on this test's database: `await admin_sql("SELECT $1::int", 1)`."""
-    if database_name == worker_database:
-        yield superuser.fetch
-        await superuser.reset()
-        return
-    connection = await asyncpg.connect(_dsn(servers.database(database_name, "postgres")))
-    yield connection.fetch
-    await connection.close()
-
-
 @pytest.fixture(scope="session")
 def queue_url(servers: Servers) -> str:
-    return servers.valkey_urls[_worker_number()]
+    return servers.valkey_urls[worker_number()]
 
 
 @pytest.fixture
@@ -293,24 +215,6 @@ def no_limits() -> LimitSettings:
     return LimitSettings(rate_limits=False, limits_prefix=uuid4().hex)
 
 
-@pytest.fixture(scope="session")
-async def shared_databases() -> AsyncIterator[list[Database]]:
-    """The one of this test process, while no test has it: to connect and to compile statements takes longer than most
-    tests do."""
-    shared: list[Database] = []
-    yield shared
-    for database in shared:
-        await database.dispose()
-
-
-def _as_new(database: Database) -> Database:
-    """The same pools, and nothing of what is remembered for a database, or what hears of its commits."""
-    new = copy(database)
-    new.reads = copy(database.reads)
-    new._listeners = {}
-    return new
-
-
 @pytest.fixture
 async def runtime(
     settings: Settings,
@@ -320,7 +224,7 @@ async def runtime(
     limit_settings: LimitSettings,
 ) -> AsyncIterator[Runtime]:
     is_shared = settings == worker_settings
-    db = _as_new(shared_databases.pop()) if is_shared and shared_databases else None
+    db = as_new(shared_databases.pop()) if is_shared and shared_databases else None
     runtime = make_runtime(settings, telemetry, role="test", limit_settings=limit_settings, db=db)
     yield runtime
     await runtime.limits.aclose()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SQL
+from tests.databases import SQL
 from wapsi.config import Settings
 from wapsi.db.driver import ReadPool
 from wapsi.db.errors import DatabaseUnavailable, DatabaseUnreachable

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.conftest import SQL
+from tests.databases import SQL
 from wapsi.db import Reads
 from wapsi.db.errors import DatabaseUnavailable
 from wapsi.db.versions import Versions

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 
-from tests.conftest import SQL
+from tests.databases import SQL
 from wapsi.db.versions import Versions
 from wapsi.http import cache
 from wapsi.http.cache import CACHED, ReadCache, cached_routes
