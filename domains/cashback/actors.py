@@ -7,8 +7,11 @@ from uuid import UUID
 from domains.cashback import service
 from wapsi.db import WriteSession
 from wapsi.queue.jobs import Job
-from wapsi.queue.registry import job
+from wapsi.queue.registry import job, limit_queue
 from wapsi.queue.rounds import in_rounds
+
+# Files come at night and are long; other jobs need the threads too.
+limit_queue(service.SALES_QUEUE, at_once=1)
 
 
 async def _sending_died(session: WriteSession, args: Mapping[str, Any], error: str) -> None:
@@ -49,6 +52,25 @@ async def expire_claims(job: Job) -> None:
     await in_rounds(job, service.expire_claims)
     async with job.write() as session:
         await job.complete(session)
+
+
+async def _file_died(session: WriteSession, args: Mapping[str, Any], error: str) -> None:
+    await service.give_up(session, UUID(args["file_id"]), error)
+
+
+# Retried after any fault: an attempt goes on behind the last window that was committed.
+@job(service.TAKE_IN_FILE, queue=service.SALES_QUEUE, time_limit_s=6 * 3600, on_dead=_file_died)
+async def take_in_file(job: Job) -> None:
+    await service.take_in_file(job, UUID(job.args["file_id"]))
+
+
+@job("cashback.retry_changes", every_s=300)
+async def retry_changes(job: Job) -> None:
+    """Changes of sales that came before them."""
+    handed_in = service.RETRIED_AT_ONCE
+    while handed_in >= service.RETRIED_AT_ONCE:
+        async with job.write() as session:
+            handed_in = await service.retry_changes(session, job.runtime.keys)
 
 
 @job("cashback.empty_accounts", every_s=86_400, time_limit_s=3600)

@@ -6,6 +6,7 @@ from wapsi.errors import (
     NotFound,
     PermissionDenied,
     PreconditionFailed,
+    TooLarge,
     Unauthenticated,
 )
 
@@ -71,6 +72,43 @@ class PostbackUnsigned(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__("The postback's signature is missing, wrong, or older than five minutes.")
+
+
+class PostbackAddressUnknown(NotFound):
+    """One answer for a network, a token and a caller's address that are not good: it does not tell which."""
+
+    reason = "POSTBACK_ADDRESS_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__("Nothing is taken in at this address. Ask the operator for the present one.")
+
+
+class AdapterInvalid(Invalid):
+    reason = "ADAPTER_INVALID"
+
+
+class AdapterMissing(PreconditionFailed):
+    """It was never said how the network's messages are read."""
+
+    reason = "ADAPTER_MISSING"
+
+
+class SalesFileEmpty(Invalid):
+    reason = "SALES_FILE_EMPTY"
+
+
+class SalesFileTooLarge(TooLarge):
+    reason = "SALES_FILE_TOO_LARGE"
+
+
+class SalesFileDiffers(Conflict):
+    """The Idempotency-Key was used with another file."""
+
+    reason = "SALES_FILE_DIFFERS"
+
+
+class SalesFileNotFound(NotFound):
+    reason = "SALES_FILE_NOT_FOUND"
 
 
 class BatchInvalid(Invalid):

@@ -178,3 +178,11 @@ class Entity(StrEnum):
     CLAIM = "claim"
     PAYOUT = "payout"
     BONUS = "bonus"
+
+
+class FileState(StrEnum):
+    """Of a file of sales. DONE: each of its rows has been handed in, and has its answer. FAILED: as a whole."""
+
+    QUEUED = "queued"
+    DONE = "done"
+    FAILED = "failed"

@@ -168,6 +168,9 @@ class World:
             "paused_slug": self._paused_slug,
             "watched_slug": self._watched_slug,
             "network": self._network,
+            "read_network": self._read_network,
+            "open_network": self._open_network,
+            "file_id": self._file_id,
             "merchant_id": self._merchant_id,
             "producer_id": self._producer_id,
             "key_prefix": self._key_prefix,
@@ -228,6 +231,32 @@ class World:
 
     async def _network(self) -> str:
         return "impact"
+
+    async def _read_network(self) -> str:
+        """A network of its own, whose messages are read by an adapter."""
+        slug = f"n-{await self._unique()}"
+        async with self.runtime.db.write() as session:
+            await merchants.create_network(session, None, self.runtime.keys, slug=slug, name="CJ")
+        path = f"/v1/admin/networks/{slug}/adapter"
+        answer = await self.api.put(path, json={"kind": "cj"}, headers=self.headers("admin"))
+        assert answer.status_code == 200, answer.text
+        return slug
+
+    async def _open_network(self) -> str:
+        """With an address for what is not signed."""
+        slug = await self._read_network()
+        answer = await self.api.post(f"/v1/admin/networks/{slug}/adapter:rotate-address", headers=self.headers("admin"))
+        assert answer.status_code == 200, answer.text
+        return slug
+
+    async def _file_id(self) -> str:
+        answer = await self.api.post(
+            "/v1/admin/networks/impact/sales-files",
+            content=b"conversion_id,status\n",
+            headers=self.headers("admin") | {"X-File-Name": "sales.csv"},
+        )
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
 
     async def _merchant_id(self) -> str:
         return str(self.ids["shop"])

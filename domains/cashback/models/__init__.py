@@ -10,6 +10,7 @@ from domains.cashback.models.conversions import (
     MappingRow,
     RewardRow,
 )
+from domains.cashback.models.doors import NetworkAdapterRow, SalesFileLineRow, SalesFilePieceRow, SalesFileRow
 from domains.cashback.models.forfeitures import ForfeitureRow
 from domains.cashback.models.ledger import (
     AccountRow,
@@ -39,9 +40,13 @@ __all__ = [
     "EventRow",
     "ForfeitureRow",
     "MappingRow",
+    "NetworkAdapterRow",
     "PayoutApprovalRow",
     "PayoutRow",
     "RewardRow",
+    "SalesFileLineRow",
+    "SalesFilePieceRow",
+    "SalesFileRow",
     "SandboxPayoutRow",
     "SealRow",
     "StateChangeRow",

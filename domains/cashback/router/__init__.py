@@ -1,6 +1,7 @@
 """REST routes of the cashback domain."""
 
 from domains.cashback.router import (
+    adapters,
     admin,
     attribution,
     bonuses,
@@ -11,10 +12,12 @@ from domains.cashback.router import (
     ledger,
     me,
     postbacks,
+    sales_files,
 )
 from domains.cashback.router.routers import admin_router, router
 
 __all__ = [
+    "adapters",
     "admin",
     "admin_router",
     "attribution",
@@ -27,4 +30,5 @@ __all__ = [
     "me",
     "postbacks",
     "router",
+    "sales_files",
 ]

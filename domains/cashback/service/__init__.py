@@ -1,13 +1,17 @@
 """What the cashback domain can do. The edges and the composition roots enter here."""
 
 from domains.cashback.errors import (
+    AdapterInvalid,
+    AdapterMissing,
     BatchInvalid,
     ConversionNotFound,
     EventMalformed,
     EventRefused,
     MerchantNotReportable,
+    PostbackAddressUnknown,
     PostbackUnsigned,
 )
+from domains.cashback.service.adapters import STANDARD, AdapterSettings, FieldMapping, Postback
 from domains.cashback.service.attributing import Candidate, attribute_sale, list_candidates
 from domains.cashback.service.bonus_rules import (
     BonusRuleView,
@@ -44,7 +48,10 @@ from domains.cashback.service.claims import (
 from domains.cashback.service.click_desk import ClickDesk, click_desk_of, create_click
 from domains.cashback.service.clicks import Click, NewClick, ensure_partitions, get_receipt
 from domains.cashback.service.conversions import decide, ingest, ingest_many
+from domains.cashback.service.doors import read_postback, take_in
 from domains.cashback.service.enquiries import EnquiryView, list_enquiries
+from domains.cashback.service.event_files import Format as FileFormat
+from domains.cashback.service.event_files import format_of
 from domains.cashback.service.events import (
     EventResult,
     LineItem,
@@ -56,8 +63,19 @@ from domains.cashback.service.events import (
     source_of,
 )
 from domains.cashback.service.explain import Explanation, explain_conversion, explain_reward
+from domains.cashback.service.file_intake import give_up, take_in_file
 from domains.cashback.service.forfeitures import empty_accounts
 from domains.cashback.service.intake import Intake, intake_of
+from domains.cashback.service.network_adapters import (
+    NetworkAdapter,
+    NewAdapter,
+    adapter_at_address,
+    close_address,
+    get_adapter,
+    missing_words,
+    rotate_address,
+    set_adapter,
+)
 from domains.cashback.service.payout_approvals import hold_payout, release_payout
 from domains.cashback.service.payout_sending import park_unsent, send_payout, sweep_payouts
 from domains.cashback.service.payouts import (
@@ -73,9 +91,23 @@ from domains.cashback.service.providers import DEFAULT_PROVIDER, PROVIDERS, Payo
 from domains.cashback.service.reconciliation import Line, reconcile, reconcile_and_report
 from domains.cashback.service.reports import Report, check_reporter
 from domains.cashback.service.rewards import hold, mark_overdue, release
+from domains.cashback.service.sales_files import (
+    MAX_BYTES,
+    SALES_QUEUE,
+    TAKE_IN_FILE,
+    FileLine,
+    NewFile,
+    SalesFile,
+    add_file,
+    get_file,
+    list_files,
+    list_lines,
+    receive_file,
+)
 from domains.cashback.service.seals import last_seal
 from domains.cashback.service.signatures import sign_postback, verify_postback
 from domains.cashback.service.stats import TrackingStats, tracking_stats
+from domains.cashback.service.trying import Tried, try_message
 from domains.cashback.service.verification import (
     report,
     seal_entries,
@@ -95,6 +127,8 @@ from domains.cashback.service.views import (
     list_events,
 )
 from domains.cashback.service.violations import Violation
+from domains.cashback.service.waiting import AT_ONCE as RETRIED_AT_ONCE
+from domains.cashback.service.waiting import retry_changes
 from domains.cashback.service.wallet import balances, list_rewards, statement
 from domains.cashback.states import (
     BonusKind,
@@ -106,16 +140,25 @@ from domains.cashback.states import (
     ConversionState,
     Door,
     EventOutcome,
+    FileState,
     PayoutState,
     RewardState,
 )
 
 __all__ = [
     "DEFAULT_PROVIDER",
+    "MAX_BYTES",
     "PERSONAL_DATA",
     "PROVIDERS",
+    "RETRIED_AT_ONCE",
+    "SALES_QUEUE",
     "SEND_PAYOUT",
+    "STANDARD",
+    "TAKE_IN_FILE",
     "AccountView",
+    "AdapterInvalid",
+    "AdapterMissing",
+    "AdapterSettings",
     "Balance",
     "BatchInvalid",
     "BonusExplanation",
@@ -146,29 +189,42 @@ __all__ = [
     "EventResult",
     "EventView",
     "Explanation",
+    "FieldMapping",
+    "FileFormat",
+    "FileLine",
+    "FileState",
     "Intake",
     "Line",
     "LineItem",
     "Malformed",
     "MerchantNotReportable",
+    "NetworkAdapter",
+    "NewAdapter",
     "NewBonusRule",
     "NewClaim",
     "NewClick",
+    "NewFile",
     "PayoutProvider",
     "PayoutState",
     "PayoutView",
+    "Postback",
+    "PostbackAddressUnknown",
     "PostbackUnsigned",
     "Report",
     "RewardState",
     "RewardView",
     "SaleEvent",
+    "SalesFile",
     "Settlement",
     "Source",
     "StatementLine",
     "TrackingStats",
     "TransactionView",
+    "Tried",
     "Violation",
+    "adapter_at_address",
     "add_bonus_rule",
+    "add_file",
     "answer_claim",
     "approve_claim",
     "attribute_sale",
@@ -179,6 +235,7 @@ __all__ = [
     "claim_case",
     "claim_details",
     "click_desk_of",
+    "close_address",
     "create_click",
     "current_bonus_rules",
     "decide",
@@ -192,10 +249,14 @@ __all__ = [
     "explain_reward",
     "find_conversion",
     "follow_rewards",
+    "format_of",
+    "get_adapter",
+    "get_file",
     "get_payout",
     "get_receipt",
     "get_reward",
     "get_transaction",
+    "give_up",
     "hold",
     "hold_payout",
     "ingest",
@@ -210,13 +271,18 @@ __all__ = [
     "list_conversions",
     "list_enquiries",
     "list_events",
+    "list_files",
+    "list_lines",
     "list_payouts",
     "list_rewards",
     "mark_overdue",
+    "missing_words",
     "move_claim",
     "park_unsent",
     "parse_event",
     "provider_of",
+    "read_postback",
+    "receive_file",
     "reconcile",
     "reconcile_and_report",
     "release",
@@ -224,14 +290,20 @@ __all__ = [
     "release_payout",
     "report",
     "request_payout",
+    "retry_changes",
+    "rotate_address",
     "seal_entries",
     "send_payout",
+    "set_adapter",
     "sign_postback",
     "source_of",
     "statement",
     "submit_claim",
     "sweep_payouts",
+    "take_in",
+    "take_in_file",
     "tracking_stats",
+    "try_message",
     "verify_and_report",
     "verify_everything",
     "verify_ledger",

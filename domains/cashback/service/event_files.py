@@ -2,14 +2,25 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Literal
 
 import orjson
 
-from domains.cashback.service.adapters import AdaptedEvent, AdapterSettings, FieldMapping, adapt_row, event_id
+from domains.cashback.service.adapters import (
+    GENERIC,
+    STANDARD,
+    AdaptedEvent,
+    AdapterSettings,
+    FieldMapping,
+    Postback,
+    adapt,
+    adapt_row,
+    event_id,
+    mapping_of,
+)
 from domains.cashback.service.events import Malformed
 
 Format = Literal["csv", "jsonl"]
@@ -17,6 +28,29 @@ MAX_LINE_BYTES = 1_000_000
 _KIND = "file"
 # Bytes that are no UTF-8 become characters that no text has, and bytes again.
 _ESCAPED = "surrogateescape"
+# A table in our own words: as the fields of an event, amounts in minor units.
+_STANDARD_COLUMNS = {
+    "fields": {
+        "order_amount": "order_amount_minor",
+        "commission": "commission_minor",
+        **{
+            name: name
+            for name in (
+                "event_id",
+                "conversion_id",
+                "click_id",
+                "merchant",
+                "status",
+                "currency",
+                "rate_category",
+                "customer_type",
+                "occurred_at",
+                "reason",
+            )
+        },
+    },
+    "amounts": "minor",
+}
 
 
 class FileUnreadable(Malformed):
@@ -31,6 +65,11 @@ class FileEvent:
     adapted: AdaptedEvent
 
 
+def format_of(name: str) -> Format:
+    """By how a file's name ends."""
+    return "jsonl" if name.lower().endswith((".jsonl", ".ndjson")) else "csv"
+
+
 def read_events(
     file: BinaryIO, format: Format, mapping: FieldMapping, settings: AdapterSettings, received_at: datetime
 ) -> Iterator[FileEvent]:
@@ -38,13 +77,38 @@ def read_events(
 
     The same row in another file is the same event; twice in one file it is one too, since nothing tells them apart.
     """
+    return _events(file, format, lambda row, raw: adapt_row(row, raw, mapping, settings, received_at))
+
+
+def read_file(
+    file: BinaryIO, format: Format, kind: str, settings: AdapterSettings, received_at: datetime
+) -> Iterator[FileEvent]:
+    """A network's file, by its mapping of files, or else as its messages are read. Raises FileUnreadable."""
+    mapping = settings.file_mapping or (settings.mapping if kind == GENERIC else {})
+    if not mapping and kind == STANDARD and format == "csv":
+        mapping = _STANDARD_COLUMNS
+    if mapping:
+        return read_events(file, format, mapping_of(mapping), settings, received_at)
+
+    def read_row(row: Mapping[str, Any], raw: bytes) -> AdaptedEvent:
+        found = adapt(kind, Postback("POST", b"", "application/json", raw, received_at), settings)
+        if len(found) == 1:
+            return found[0]
+        return AdaptedEvent(found[0].external_event_id, raw, None, "the line has several events: give each its own")
+
+    return _events(file, format, read_row)
+
+
+def _events(
+    file: BinaryIO, format: Format, read_row: Callable[[Mapping[str, Any], bytes], AdaptedEvent]
+) -> Iterator[FileEvent]:
     rows = _csv_rows(file) if format == "csv" else _json_rows(file)
     for line, raw, row in rows:
         if isinstance(row, Malformed):
             name = event_id(_KIND, "", {"raw": raw.hex()})
             yield FileEvent(line, AdaptedEvent(name, raw, None, str(row)))
         else:
-            yield FileEvent(line, adapt_row(row, raw, mapping, settings, received_at))
+            yield FileEvent(line, read_row(row, raw))
 
 
 def _json_rows(file: BinaryIO) -> Iterator[tuple[int, bytes, Mapping[str, Any] | Malformed]]:

@@ -25,7 +25,7 @@ def _text(max_length: int, min_length: int = 0) -> Any:
     return StringConstraints(min_length=min_length, max_length=max_length, pattern=r"^[^\x00]*$")
 
 
-_Amount = Annotated[StrictInt, Field(ge=0, le=MAX_AMOUNT_MINOR)]
+_Amount = Annotated[StrictInt, Field(ge=-MAX_AMOUNT_MINOR, le=MAX_AMOUNT_MINOR)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,10 @@ class SaleEvent(BaseModel):
     `status` is the network's own word, `occurred_at` when it came to hold: of two events the later one counts.
     `line_items` are all that is left of the sale, so that a part return leaves some out; null leaves them too. Where
     there are some, they say the order's amount unless the event does.
+
+    `amounts`: what they are of. "total": of the sale as it is now. "first": of the sale as it began, which counts only
+    where the sale is new. "change": what is added to the sale, below zero where it takes away; then the status counts
+    for nothing, and the order in which such events come does not matter.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +58,7 @@ class SaleEvent(BaseModel):
     status: Annotated[str, _text(100, 1)]
     order_amount_minor: _Amount | None = None
     commission_minor: _Amount | None = None
+    amounts: Literal["total", "first", "change"] = "total"
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
     rate_category: Annotated[str, _text(100)] = ""
     line_items: Annotated[tuple[LineItem, ...], Field(max_length=MAX_LINE_ITEMS)] | None = None
@@ -85,8 +90,12 @@ def check_event(fields: Any) -> SaleEvent:
         raise Malformed("occurred_at: lies in the future")
     if event.line_items is not None and event.order_amount_minor is None:
         event = event.model_copy(update={"order_amount_minor": sum(line.amount_minor for line in event.line_items)})
-    amounts = (event.order_amount_minor, event.commission_minor)
-    if event.currency is None and any(amount is not None for amount in amounts):
+    amounts = {"order_amount_minor": event.order_amount_minor, "commission_minor": event.commission_minor}
+    negative = [name for name, amount in amounts.items() if amount is not None and amount < 0]
+    negative += ["line_items" for line in event.line_items or () if line.amount_minor < 0]
+    if negative and event.amounts != "change":
+        raise Malformed(f"{negative[0]}: only a change may be below zero")
+    if event.currency is None and any(amount is not None for amount in amounts.values()):
         raise Malformed("currency: is needed with an amount")
     return event
 

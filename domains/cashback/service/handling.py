@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from domains.cashback.errors import MerchantNotReportable
-from domains.cashback.service import amendments, attribution, pricing, rewards
+from domains.cashback.service import amendments, attribution, corrections, pricing, rewards
 from domains.cashback.service.drafts import Balances, Draft
 from domains.cashback.service.events import EventResult, SaleEvent, Source
 from domains.cashback.service.history import Cause
@@ -106,6 +106,10 @@ class Handling:
         merchant = self._merchant(event, row)
         self._mapping_version, mapping = known.mappings[self._source.name]
         state = mapped(mapping, event.status)
+        if event.amounts == "change":
+            event, state = corrections.after_change(event, row)
+        elif event.amounts == "first":
+            event = corrections.as_it_began(event, row)
         if state is None:
             raise Refused(
                 "UNKNOWN_STATUS",
@@ -126,9 +130,10 @@ class Handling:
         return sale.conversion.id
 
     def _note(self, row: Conversion, event: SaleEvent, state: ConversionState) -> None:
-        row.raw_status = event.status
-        row.network_state = state
-        row.mapping_version = self._mapping_version
+        if event.amounts != "change":
+            row.raw_status = event.status
+            row.network_state = state
+            row.mapping_version = self._mapping_version
         row.last_event_at = event.occurred_at
         row.occurred_at = min(row.occurred_at, event.occurred_at)
         row.network_reason = event.reason or row.network_reason

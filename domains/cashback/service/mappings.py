@@ -1,5 +1,7 @@
 """Status words: every network speaks its own. A word that no mapping knows is kept and shown, never guessed."""
 
+from collections.abc import Mapping
+
 import asyncpg
 import orjson
 
@@ -33,9 +35,20 @@ DEFAULT_MAPPING: dict[str, str] = {
 }
 
 
+async def latest_mapping(driver: asyncpg.Connection, source: str) -> tuple[int, dict[str, str]]:
+    """Version 0, without words, for a source that has none yet."""
+    row = await driver.fetchrow(_LATEST, source)
+    return (0, {}) if row is None else (row[0], orjson.loads(row[1]))
+
+
+async def first_mapping(driver: asyncpg.Connection, source: str, words: Mapping[str, str]) -> None:
+    """For a source that has none yet; one that it has stays."""
+    await driver.execute(_MAKE, new_id(), source, orjson.dumps(dict(words)).decode())
+
+
 async def default_mapping(driver: asyncpg.Connection, source: str) -> tuple[int, dict[str, str]]:
     """For a source that has none yet: makes it, and says its version and words."""
-    await driver.execute(_MAKE, new_id(), source, orjson.dumps(DEFAULT_MAPPING).decode())
+    await first_mapping(driver, source, DEFAULT_MAPPING)
     version, words = await driver.fetchrow(_LATEST, source)
     return version, orjson.loads(words)
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "producer": ("wapsi.cli.producers", "app"),
     "merchant": ("wapsi.cli.merchant", "app"),
     "messages": ("wapsi.cli.messages", "command"),
+    "sales": ("wapsi.cli.sales", "app"),
     "top": ("wapsi.cli.top", "command"),
     "postback": ("wapsi.cli.postback", "app"),
     "secrets": ("wapsi.cli.secrets", "app"),
@@ -40,6 +41,7 @@ _TOOLS = frozenset(
         "merchant",
         "messages",
         "postback",
+        "sales",
         "secrets",
         "top",
     }

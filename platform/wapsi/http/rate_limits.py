@@ -56,7 +56,8 @@ class RateLimit:
         if scope["type"] != "http" or scope["path"] in HEALTH_PATHS:
             await self.app(scope, receive, send)
             return
-        scope["address"] = address = subscriber_of(self._addresses.of(scope))
+        scope["client_address"] = self._addresses.of(scope)
+        scope["address"] = address = subscriber_of(scope["client_address"])
         if not self._limits.is_on:
             await self.app(scope, receive, send)
             return
@@ -126,6 +127,12 @@ async def admit_stranger(request: Request) -> None:
 def address_of(request: Request) -> str:
     """What is counted as one subscriber."""
     address: str = request.scope.get("address", "unknown")
+    return address
+
+
+def client_address_of(request: Request) -> str:
+    """The very address of whoever calls."""
+    address: str = request.scope.get("client_address", "unknown")
     return address
 
 

@@ -40,10 +40,10 @@ DESCRIPTION = """Cashback: offers in, clicks out, money back, every paisa explai
 Amounts are integers in minor units (PKR 12.50 is `1250`) with an ISO 4217 currency. Lists are paged by cursor.
 Every error is an RFC 9457 problem with a stable `reason`. POSTs that make something need an `Idempotency-Key`."""
 
-# Uploads are limited while they stream (WAPSI_FEED_UPLOAD_LIMIT_BYTES).
-_UPLOADS = re.compile(r"/v1/merchants/[^/]+/syncs")
-# Feed files have readers of their own, and whatever a network has signed is kept, readable or not.
-_KEPT_AS_THEY_ARE = re.compile(rf"{_UPLOADS.pattern}|/v1/postbacks/[^/]+")
+# Uploads are limited while they stream (feeds by WAPSI_FEED_UPLOAD_LIMIT_BYTES).
+_UPLOADS = re.compile(r"/v1/merchants/[^/]+/syncs|/v1/admin/networks/[^/]+/sales-files")
+# Files have readers of their own, and whatever a network has sent is kept, readable or not.
+_KEPT_AS_THEY_ARE = re.compile(rf"{_UPLOADS.pattern}|/v1/postbacks/[^/]+(?:/[^/]+)?")
 
 well_known = APIRouter(tags=["keys"], dependencies=[PublicDep])
 

@@ -1,4 +1,4 @@
-"""What must not leave the process in a span or a log record: queries, click tokens, addresses, phone numbers, keys."""
+"""What must not leave the process in a span or a log record: queries, tokens in paths, addresses, keys and more."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Status
 
 REDACTED = "REDACTED"
-# Behind it stands a token that leads on a customer's behalf.
-_CLICK_PATH = "/r/"
+# Behind these stand tokens: one leads on a customer's behalf, the other speaks for a network.
+_TOKEN_PATH = re.compile(r"(/r/|/v1/postbacks/[^/]+/).+", re.DOTALL)
 _PERSONAL = re.compile(
     r"[\w.+%-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+"  # e-mail
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # a signed token
@@ -28,7 +28,10 @@ _KEPT = frozenset({"db.query.text", "db.namespace"})
 
 
 def safe_path(path: str) -> str:
-    return f"{_CLICK_PATH}{REDACTED}" if path.startswith(_CLICK_PATH) else path
+    # Most paths are told from those by their beginning.
+    if not path.startswith(("/r/", "/v1/postbacks/")):
+        return path
+    return _TOKEN_PATH.sub(rf"\1{REDACTED}", path)
 
 
 def clean(value: Any) -> Any:
@@ -54,7 +57,7 @@ class RedactQueries(SpanProcessor):
         if attributes.get("url.query"):
             span.set_attribute("url.query", REDACTED)
         path = attributes.get("url.path")
-        if isinstance(path, str) and path.startswith(_CLICK_PATH):
+        if isinstance(path, str) and safe_path(path) != path:
             span.set_attribute("url.path", safe_path(path))
 
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from domains.cashback.service import adapters
-from domains.cashback.service.adapters import AdaptedEvent, AdapterSettings, Amounts, Postback, adapt, corrected
+from domains.cashback.service.adapters import AdaptedEvent, AdapterSettings, Postback, adapt
 from domains.cashback.states import ConversionState
 
 NOW = datetime(2025, 11, 30, 12, tzinfo=UTC)
@@ -133,12 +133,13 @@ def test_cj_answers_with_a_page_of_records() -> None:
         "status": "new",
         "order_amount_minor": 7547,
         "commission_minor": 755,
+        "amounts": "first",
         "currency": "USD",
         "rate_category": "denim",
         "customer_type": "new",
         "occurred_at": datetime(2025, 11, 3, 22, 31, 48, tzinfo=UTC),
     }
-    assert second.correction is not None
+    assert said(second)["amounts"] == "change"
 
 
 def test_cj_record_that_moves_on_is_news_and_one_that_does_not_is_none() -> None:
@@ -155,31 +156,12 @@ def correction(number: int, sale: str, commission: str, **changes: Any) -> Adapt
     return one("cj", body(cj(**fields, **amounts, postingDate=f"2025-11-{10 + number}T00:00:00Z", **changes)))
 
 
-def test_cj_corrections_are_added_to_the_sale_row_by_row() -> None:
-    rows = [one("cj", body(cj())), correction(1, "-25.47", "-2.55"), correction(2, "-10.00", "-1.00")]
-    ready, waiting = corrected(rows, {})
-    assert [(said(row)["order_amount_minor"], said(row)["commission_minor"]) for row in ready] == [
-        (7547, 755),
-        (5000, 500),
-        (4000, 400),
-    ]
-    assert waiting == []
-    assert said(ready[1])["reason"] == "RETURNED_MERCHANDISE"
-
-
-def test_cj_correction_that_leaves_nothing_ends_the_sale() -> None:
-    [row], _ = corrected([correction(1, "-75.47", "-7.55")], {"1990001": Amounts(7547, 755)})
-    assert said(row)["status"] == "corrected_away"
-    assert adapters.DEFAULT_MAPPINGS["cj"]["corrected_away"] == ConversionState.DECLINED
-
-
-def test_cj_correction_waits_for_its_sale_and_is_not_added_twice() -> None:
-    row = correction(1, "-25.47", "-2.55")
-    assert corrected([row], {}) == ([], [row])
-    ready, _ = corrected([row], {"1990001": Amounts(5000, 500)}, seen=[row.external_event_id])
-    assert ready == [row]
-    [too_much], _ = corrected([row], {"1990001": Amounts(100, 10)})
-    assert "more than the sale has" in too_much.fault
+def test_cj_correction_is_one_change_in_whatever_state_it_is_told() -> None:
+    row, later = correction(1, "-25.47", "-2.55"), correction(1, "-25.47", "-2.55", actionStatus="closed")
+    fields = said(row)
+    assert (fields["order_amount_minor"], fields["commission_minor"]) == (-2547, -255)
+    assert (fields["amounts"], fields["reason"]) == ("change", "RETURNED_MERCHANDISE")
+    assert row.external_event_id == later.external_event_id != correction(2, "-25.47", "-2.55").external_event_id
 
 
 ADMITAD = {
@@ -264,6 +246,20 @@ def test_impact_action_that_changes_keeps_its_id_and_tells_all_of_it() -> None:
 def test_impact_calls_with_a_query_too() -> None:
     fields = said(one("impact", get(action_id="7", status="REVERSED", payout="0.00", currency="USD")))
     assert (fields["status"], fields["commission_minor"], fields["occurred_at"]) == ("REVERSED", 0, NOW)
+
+
+def test_standard_shape_may_name_its_message() -> None:
+    sale = {"conversion_id": "sale-1", "status": "new", "occurred_at": "2025-11-28T10:00:00Z"}
+    assert one("standard", body(sale | {"event_id": "m-1"})).external_event_id == "m-1"
+    assert one("standard", body(sale)).external_event_id == one("standard", body(sale)).external_event_id
+    assert "twice" in one("standard", Postback("POST", b"", "", b'{"status": "a", "status": "b"}', NOW)).fault
+
+
+def test_only_a_change_is_below_zero() -> None:
+    sale = {"conversion_id": "sale-1", "status": "new", "occurred_at": "2025-11-28T10:00:00Z"}
+    sale |= {"order_amount_minor": -1, "currency": "PKR"}
+    assert one("standard", body(sale)).fault == "order_amount_minor: only a change may be below zero"
+    assert said(one("standard", body(sale | {"amounts": "change"})))["order_amount_minor"] == -1
 
 
 GENERIC = AdapterSettings(

@@ -19,7 +19,7 @@ Run = Callable[..., Result]
 Environment = dict[str, str]
 NOWHERE = "postgresql+asyncpg://wapsi_app@/wapsi?host=/nowhere"
 PROCESSES = ("up", "serve", "worker", "scheduler", "migrate", "doctor", "heartbeat")
-COMMANDS = (*PROCESSES, "feed", "ledger", "operator", "producer", "postback")
+COMMANDS = (*PROCESSES, "feed", "ledger", "operator", "producer", "postback", "sales")
 
 
 def test_help_lists_every_command(run: Run) -> None:

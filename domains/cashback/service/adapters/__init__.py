@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from domains.cashback.service.adapters import admitad, awin, cj, generic, impact
-from domains.cashback.service.adapters.corrections import Amounts, corrected, sales_to_correct
+from domains.cashback.service.adapters import admitad, awin, cj, generic, impact, standard
 from domains.cashback.service.adapters.generic import FieldMapping, adapt_row, mapping_of
-from domains.cashback.service.adapters.reading import event_id
+from domains.cashback.service.adapters.reading import event_id, zone_of
 from domains.cashback.service.adapters.shapes import (
     AdaptedEvent,
     AdapterSettings,
-    Correction,
     Line,
     Postback,
 )
@@ -17,9 +15,10 @@ from domains.cashback.service.adapters.words import DEFAULT_MAPPINGS
 from domains.cashback.service.events import Malformed
 
 _ADAPTERS: Mapping[str, Callable[[Postback, AdapterSettings], list[AdaptedEvent]]] = {
-    module.KIND: module.adapt for module in (admitad, awin, cj, generic, impact)
+    module.KIND: module.adapt for module in (admitad, awin, cj, generic, impact, standard)
 }
 KINDS = tuple(_ADAPTERS)
+GENERIC, STANDARD = generic.KIND, standard.KIND
 
 
 class AdapterUnknown(ValueError):
@@ -44,19 +43,18 @@ def adapt(kind: str, postback: Postback, settings: AdapterSettings) -> list[Adap
 
 __all__ = [
     "DEFAULT_MAPPINGS",
+    "GENERIC",
     "KINDS",
+    "STANDARD",
     "AdaptedEvent",
     "AdapterSettings",
     "AdapterUnknown",
-    "Amounts",
-    "Correction",
     "FieldMapping",
     "Line",
     "Postback",
     "adapt",
     "adapt_row",
-    "corrected",
     "event_id",
     "mapping_of",
-    "sales_to_correct",
+    "zone_of",
 ]

@@ -16,7 +16,7 @@ from domains.cashback.service.adapters.reading import (
     moment,
     text_of,
 )
-from domains.cashback.service.adapters.shapes import AdaptedEvent, AdapterSettings, Correction, Line, Postback
+from domains.cashback.service.adapters.shapes import AdaptedEvent, AdapterSettings, Line, Postback
 from domains.cashback.service.events import Malformed
 
 KIND = "cj"
@@ -44,27 +44,26 @@ def _adapted(record: Any, postback: Postback, settings: AdapterSettings) -> Adap
     original = record.get("original") not in (False, "false")
     sale = text_of(record.get("originalActionId")) or own
     status = text_of(record.get("actionStatus"))
-    # A record in another state is news; its amounts never change.
-    name = event_id(KIND, sale, {"record": own, "status": status})
+    # A record in another state is news, but of a correction nothing counts but its amounts, and those never change.
+    name = event_id(KIND, sale, {"record": own, "status": status} if original else {"record": own})
     try:
         currency = currency_of(record.get("pubCurrency"), settings)
         order = amount_minor(record.get("saleAmountPubCurrency"), currency, "saleAmountPubCurrency")
         commission = amount_minor(record.get("pubCommissionAmountPubCurrency"), currency, "pubCommissionAmount")
-        fields: dict[str, Any] = {
+        fields = {
             "conversion_id": sale,
             "click_id": text_of(record.get("shopperId")) or text_of(record.get("sid")),
             "merchant": merchant_of(record.get("advertiserId"), settings),
             "status": status,
+            "order_amount_minor": order,
+            "commission_minor": commission,
+            "amounts": "first" if original else "change",
             "currency": currency,
             "customer_type": _customer_type(record),
             "occurred_at": _changed(record, status, postback, settings),
             "reason": text_of(record.get("correctionReason")),
         }
-        lines = _lines(record, currency)
-        if original:
-            fields |= {"order_amount_minor": order, "commission_minor": commission}
-            return adapted(name, postback.raw, fields, lines=lines)
-        return adapted(name, postback.raw, fields, lines=lines, correction=Correction(order or 0, commission or 0))
+        return adapted(name, postback.raw, fields, lines=_lines(record, currency))
     except Malformed as fault:
         return AdaptedEvent(name, postback.raw, None, str(fault))
 

@@ -3,19 +3,20 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
-from domains.cashback.service.adapters.shapes import AdaptedEvent, AdapterSettings, Correction, Line
+from domains.cashback.service.adapters.shapes import AdaptedEvent, AdapterSettings, Line
 from domains.cashback.service.events import Malformed, check_event
 from wapsi.money import MINOR_DIGITS, minor_digits
 
 _AMOUNT = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,12}))?")
 _UNIX_S = re.compile(r"[0-9]{9,10}(?:\.0+)?")
 NUL = "\0"
+_zones: dict[str, tzinfo] = {}
 _UNIX_MS = re.compile(r"[0-9]{12,13}")
 
 
@@ -72,7 +73,7 @@ def moment(value: Any, name: str, settings: AdapterSettings, formats: Sequence[s
     found = _parsed(text, formats)
     if found is None:
         raise Malformed(f"{name}: is no time")
-    return found if found.tzinfo is not None else found.replace(tzinfo=_zone(settings.time_zone))
+    return found if found.tzinfo is not None else found.replace(tzinfo=zone_of(settings.time_zone))
 
 
 def _parsed(text: str, formats: Sequence[str]) -> datetime | None:
@@ -87,11 +88,18 @@ def _parsed(text: str, formats: Sequence[str]) -> datetime | None:
         return None
 
 
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # "America" is a folder
-        raise Malformed(f"the network's time zone {name!r} is not known") from None
+def zone_of(name: str) -> tzinfo:
+    """Read from disk when it is first asked for; who must not wait for that has asked in a thread before.
+
+    Raises Malformed.
+    """
+    found = _zones.get(name)
+    if found is None:
+        try:
+            found = _zones[name] = UTC if name == "UTC" else ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # "America" is a folder
+            raise Malformed(f"the network's time zone {name!r} is not known") from None
+    return found
 
 
 def merchant_of(value: Any, settings: AdapterSettings) -> str:
@@ -106,14 +114,7 @@ def event_id(kind: str, sale: str, said: Mapping[str, Any]) -> str:
     return f"{kind}:{sale[:100].replace(NUL, '')}:{hashlib.blake2b(words, digest_size=16).hexdigest()}"
 
 
-def adapted(
-    event_id: str,
-    raw: bytes,
-    fields: Mapping[str, Any],
-    *,
-    lines: Sequence[Line] = (),
-    correction: Correction | None = None,
-) -> AdaptedEvent:
+def adapted(event_id: str, raw: bytes, fields: Mapping[str, Any], *, lines: Sequence[Line] = ()) -> AdaptedEvent:
     """An event of these fields, or why it is none. Where all lines are of one rate category, so is the sale."""
     categories = {line.rate_category for line in lines}
     if len(categories) == 1 and not fields.get("rate_category"):
@@ -122,4 +123,4 @@ def adapted(
         event = check_event(fields)
     except Malformed as fault:
         return AdaptedEvent(event_id, raw, None, str(fault), tuple(lines))
-    return AdaptedEvent(event_id, raw, event, lines=tuple(lines), correction=correction)
+    return AdaptedEvent(event_id, raw, event, lines=tuple(lines))

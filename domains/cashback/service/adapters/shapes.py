@@ -1,7 +1,7 @@
 """What an adapter is given, and what it makes of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -60,19 +60,11 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Correction:
-    """What a row adds to the sale that it corrects: minor units, below zero where it takes away."""
-
-    order_change_minor: int
-    commission_change_minor: int
-
-
-@dataclass(frozen=True, slots=True)
 class AdaptedEvent:
     """`raw` is what is kept; `event` is None, and `fault` says why, where it could not be read.
 
     `external_event_id` is the network's where it has one, else made of what was said: the same words again are the
-    same event. With a `correction` the event has no amounts until those of the sale are known (see corrections.py).
+    same event.
     """
 
     external_event_id: str
@@ -80,23 +72,21 @@ class AdaptedEvent:
     event: SaleEvent | None
     fault: str = ""
     lines: tuple[Line, ...] = ()
-    correction: Correction | None = None
-
-    def failed(self, fault: str) -> "AdaptedEvent":
-        return replace(self, event=None, fault=fault)
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterSettings:
     """What is stored for a network. `merchants`: its own names of our merchants, {its id: our slug}.
 
-    `time_zone` is of times without an offset; `currency` of amounts without one. `mapping` is the generic adapter's.
+    `time_zone` is of times without an offset; `currency` of amounts without one. `mapping` is the generic adapter's,
+    `file_mapping` that of files, where their columns are not what the adapter reads.
     """
 
     merchants: Mapping[str, str] = field(default_factory=dict)
     time_zone: str = "UTC"
     currency: str | None = None
     mapping: Mapping[str, Any] = field(default_factory=dict)
+    file_mapping: Mapping[str, Any] = field(default_factory=dict)
 
 
 def pairs(query: bytes) -> dict[str, Any]:

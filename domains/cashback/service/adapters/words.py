@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from domains.cashback.states import ConversionState
 
 _C = ConversionState
-# Of a row of corrections that leaves nothing of a sale: CJ has no word for it, it only sends the negative row.
-CORRECTED_AWAY = "corrected_away"
 PAID = "paid"
 
 DEFAULT_MAPPINGS: Mapping[str, Mapping[str, str]] = {
@@ -24,7 +22,6 @@ DEFAULT_MAPPINGS: Mapping[str, Mapping[str, str]] = {
         "extended": _C.PENDING,
         "locked": _C.APPROVED,
         "closed": _C.APPROVED,
-        CORRECTED_AWAY: _C.DECLINED,
     },
     # In words, and by the numbers of its event settings. "on hold" awaits the merchant's decision.
     "admitad": {
