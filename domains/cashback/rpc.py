@@ -19,6 +19,7 @@ from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal
 
 MAX_EVENTS = 500
+_AMOUNTS = {pb.AMOUNTS_MEANING_FIRST: "first", pb.AMOUNTS_MEANING_CHANGE: "change"}
 _CUSTOMER_TYPES = {pb.CUSTOMER_TYPE_NEW: "new", pb.CUSTOMER_TYPE_EXISTING: "existing"}
 
 
@@ -103,8 +104,10 @@ def _answer(event_id: str, answer: service.EventResult | BaseException) -> pb.Co
 
 
 def _fields(event: pb.ConversionEvent) -> dict[str, Any]:
-    amounts = [money for money in (event.order_amount, event.commission) if money.ByteSize()]
-    if len({money.currency for money in amounts}) > 1:
+    currencies = {money.currency for money in (event.order_amount, event.commission) if money.ByteSize()}
+    if event.currency:
+        currencies.add(event.currency)
+    if len(currencies) > 1:
         raise service.Malformed("order_amount and commission must be in one currency")
     return {
         "conversion_id": event.conversion_id,
@@ -113,11 +116,22 @@ def _fields(event: pb.ConversionEvent) -> dict[str, Any]:
         "status": event.status,
         "order_amount_minor": event.order_amount.amount_minor if event.HasField("order_amount") else None,
         "commission_minor": event.commission.amount_minor if event.HasField("commission") else None,
-        "currency": amounts[0].currency if amounts else None,
+        "amounts": _AMOUNTS.get(event.amounts_meaning, "total"),
+        "currency": next(iter(currencies), None),
         "rate_category": event.rate_category,
+        "line_items": [_line(line) for line in event.line_items] or None,
         "customer_type": _CUSTOMER_TYPES.get(event.customer_type, "unknown"),
         "occurred_at": _moment(event),
         "reason": event.reason,
+    }
+
+
+def _line(line: pb.LineItem) -> dict[str, Any]:
+    return {
+        "sku": line.sku,
+        "category": line.category,
+        "quantity": line.quantity,
+        "amount_minor": line.amount_minor,
     }
 
 

@@ -38,6 +38,10 @@ def said(adapted: AdaptedEvent) -> dict[str, Any]:
     return adapted.event.model_dump(exclude_defaults=True)
 
 
+def line(sku: str, category: str, quantity: int, amount_minor: int) -> dict[str, Any]:
+    return {"sku": sku, "category": category, "quantity": quantity, "amount_minor": amount_minor}
+
+
 AWIN_PUSH = {
     "transactionId": "105956531",
     "transactionDate": "2025-11-13 12:05:00",
@@ -76,9 +80,9 @@ def test_awin_pushes_json_in_a_form_field() -> None:
         "commission_minor": 164,
         "currency": "GBP",
         "rate_category": "SHOES",
+        "line_items": (line("", "SHOES", 1, 2609),),
         "occurred_at": datetime(2025, 11, 13, 12, 5, tzinfo=UTC),
     }
-    assert [line.amount_minor for line in adapted.lines] == [2609]
 
 
 def test_awin_calls_with_macros_in_the_address() -> None:
@@ -136,6 +140,7 @@ def test_cj_answers_with_a_page_of_records() -> None:
         "amounts": "first",
         "currency": "USD",
         "rate_category": "denim",
+        "line_items": (line("A", "denim", 2, 7548),),
         "customer_type": "new",
         "occurred_at": datetime(2025, 11, 3, 22, 31, 48, tzinfo=UTC),
     }
@@ -221,9 +226,9 @@ def test_impact_notifies_with_json_named_by_a_template() -> None:
         "order_amount_minor": 72910,
         "commission_minor": 500,
         "currency": "USD",
+        "line_items": (line("APP-0016", "", 1, 71910), line("APP-0017", "", 2, 1000)),
         "occurred_at": datetime(2025, 11, 20, 10, tzinfo=datetime.fromisoformat(IMPACT["event_date"]).tzinfo),
     }
-    assert [(line.sku, line.quantity) for line in adapted.lines] == [("APP-0016", 1), ("APP-0017", 2)]
 
 
 def test_impact_action_that_changes_keeps_its_id_and_tells_all_of_it() -> None:
@@ -306,6 +311,20 @@ def test_generic_mapping_takes_whole_minor_units() -> None:
     settings = AdapterSettings(currency="PKR", mapping=mapping)
     assert said(one("generic", get(id="1", s="x", a="125050"), settings))["order_amount_minor"] == 125050
     assert "whole number" in one("generic", get(id="1", s="x", a="1250.50"), settings).fault
+
+
+def test_generic_mapping_reads_lines() -> None:
+    lines = {"path": "cart.items", "fields": {"sku": "id", "category": "kind", "quantity": "n", "amount": "sum"}}
+    mapping = {"fields": {"conversion_id": "id", "status": "s"}, "lines": lines}
+    settings = AdapterSettings(currency="PKR", mapping=mapping)
+    items = [{"id": "A", "kind": "phones", "n": "2", "sum": "10.50"}, {"id": 7, "sum": 1}]
+    sale = {"id": "1", "s": "x", "cart": {"items": items}}
+    fields = said(one("generic", body(sale), settings))
+    assert fields["line_items"] == (line("A", "phones", 2, 1050), line("7", "", 1, 100))
+    assert fields["order_amount_minor"] == 1150
+    assert "no JSON object" in one("generic", body(sale | {"cart": {"items": [1]}}), settings).fault
+    unpriced = body(sale | {"cart": {"items": [{"id": "A"}]}})
+    assert "line_items" not in said(one("generic", unpriced, settings))
 
 
 @pytest.mark.parametrize(

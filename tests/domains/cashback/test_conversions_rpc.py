@@ -159,3 +159,35 @@ async def test_direct_merchant_reports_without_network(world: Any, stub: Any) ->
     assert result.status.code == code_pb2.OK
     rows = await world.sql("SELECT source, network_id FROM conversions")
     assert [tuple(row) for row in rows] == [("direct:direct-shop", None)]
+
+
+async def test_lines_are_priced_by_their_categories_and_changed_one_by_one(world: Any, stub: Any, key: Any) -> None:
+    customer = await world.customer()
+    click = await world.click(customer)
+    phone = pb.LineItem(sku="p", category="phones", quantity=1, amount_minor=60_000)
+    shoes = pb.LineItem(sku="s", quantity=2, amount_minor=40_000)
+    lines = event(
+        "evt-1", click_id=str(click.id), order_amount=None, commission=None, currency="PKR", line_items=[phone, shoes]
+    )
+    change = event(
+        "evt-2",
+        order_amount=pb.Money(amount_minor=-40_000, currency="PKR"),
+        commission=None,
+        line_items=[pb.LineItem(sku="s", quantity=2, amount_minor=-40_000)],
+        amounts_meaning=pb.AMOUNTS_MEANING_CHANGE,
+    )
+    for sent, pending in ((lines, 1_200 + 2_000), (change, 1_200)):
+        answer = await stub.ReportConversions(
+            pb.ReportConversionsRequest(network="impact", events=[sent]), metadata=key
+        )
+        assert answer.results[0].status.code == code_pb2.OK, answer
+        assert (await world.balance(customer))["pending"] == pending
+
+
+async def test_amounts_below_zero_and_in_two_currencies_are_refused(world: Any, stub: Any, key: Any) -> None:
+    below = event("evt-1", order_amount=pb.Money(amount_minor=-1, currency="PKR"))
+    mixed = event("evt-2", currency="USD")
+    request = pb.ReportConversionsRequest(network="impact", events=[below, mixed])
+    results = (await stub.ReportConversions(request, metadata=key)).results
+    assert [reason(result.status)[0] for result in results] == ["EVENT_MALFORMED"] * 2
+    assert await world.sql("SELECT 1 FROM conversion_events") == []

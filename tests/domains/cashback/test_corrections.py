@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from domains.cashback.service import EventResult
@@ -71,6 +72,23 @@ async def test_unattributed_sale_is_changed_too(world: Any, change: Any) -> None
     await world.report(status="approved")
     assert (await change(-1_000, -100)).outcome == "applied"
     assert await sale(world) == ("unattributed", 99_000, 9_900)
+    assert await world.violations() == []
+
+
+async def test_change_of_a_line_takes_that_lines_cashback(world: Any, change: Any) -> None:
+    customer = await world.customer()
+    click = await world.click(customer)
+    phone = {"sku": "p", "category": "phones", "quantity": 1, "amount_minor": 60_000}
+    shoes = {"sku": "s", "category": "", "quantity": 1, "amount_minor": 40_000}
+    await world.report(click_id=str(click.id), line_items=[phone, shoes], amounts="first")
+    assert (await world.balance(customer))["pending"] == 1_200 + 2_000
+    await change(-40_000, -4_000, line_items=[shoes | {"amount_minor": -40_000}])
+    assert (await world.balance(customer))["pending"] == 1_200
+    [row] = await world.sql("SELECT line_items::text AS lines FROM conversions")
+    assert orjson.loads(row["lines"]) == [phone, shoes | {"quantity": 0, "amount_minor": 0}]
+    # A line that the sale does not have: what was taken off is shared among those that it has.
+    await change(-30_000, -3_000, line_items=[shoes | {"sku": "x", "amount_minor": -30_000}])
+    assert (await world.balance(customer))["pending"] == 600
     assert await world.violations() == []
 
 

@@ -101,5 +101,5 @@ def _lines(row: Mapping[str, Any], currency: str) -> list[Line]:
     for part in parts if isinstance(parts, list) else ():
         code = text_of(part.get("commissionGroupCode") or part.get("code"))
         amount = amount_minor(part.get("amount"), currency, "amount")
-        found.append(Line(sku="", quantity=1, amount_minor=amount, rate_category="" if code == "DEFAULT" else code))
+        found.append(Line(sku="", category="" if code == "DEFAULT" else code, quantity=1, amount_minor=amount))
     return found

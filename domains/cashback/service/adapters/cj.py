@@ -92,5 +92,5 @@ def _lines(record: Mapping[str, Any], currency: str) -> list[Line]:
         each = amount_minor(item.get("perItemSaleAmountPubCurrency"), currency, "perItemSaleAmount")
         amount = None if each is None else each * quantity
         category = text_of(item.get("itemListId"))
-        found.append(Line(text_of(item.get("sku")), quantity, amount, category))
+        found.append(Line(text_of(item.get("sku")), category, quantity, amount))
     return found

@@ -22,7 +22,7 @@ from domains.cashback.service.adapters.reading import (
     moment,
     text_of,
 )
-from domains.cashback.service.adapters.shapes import AdaptedEvent, AdapterSettings, Postback
+from domains.cashback.service.adapters.shapes import AdaptedEvent, AdapterSettings, Line, Postback
 from domains.cashback.service.events import Malformed
 
 KIND = "generic"
@@ -43,6 +43,15 @@ Name = Literal[
 Path = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+class LineMapping(BaseModel):
+    """`path` leads to the list of lines; the fields are of each of them. `amount` is what all of its quantity cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path
+    fields: dict[Literal["sku", "category", "quantity", "amount"], Path]
+
+
 class FieldMapping(BaseModel):
     """`amounts`: whether they are decimals in major units, or whole numbers in minor ones. `times`: formats beside ISO
     8601 and Unix times, tried in order. Without `event_id`, the same words again are the same event."""
@@ -53,6 +62,7 @@ class FieldMapping(BaseModel):
     constants: dict[Name, str] = Field(default_factory=dict)
     amounts: Literal["major", "minor"] = "major"
     times: list[Path] = Field(default_factory=list, max_length=10)
+    lines: LineMapping | None = None
 
     def value(self, row: Mapping[str, Any], name: Name) -> Any:
         """As it was sent; a constant stands in for what is absent or empty."""
@@ -111,7 +121,7 @@ def adapt_row(row: Any, raw: bytes, mapping: FieldMapping, settings: AdapterSett
             or received_at,
             "reason": text_of(mapping.value(row, "reason")),
         }
-        return adapted(name, raw, fields)
+        return adapted(name, raw, fields, lines=_lines(row, mapping, currency))
     except Malformed as fault:
         return AdaptedEvent(name, raw, None, str(fault))
 
@@ -121,7 +131,7 @@ def _amounts(
 ) -> tuple[int | None, int | None, str | None]:
     """Raises Malformed."""
     order, commission = mapping.value(row, "order_amount"), mapping.value(row, "commission")
-    if text_of(order) == "" and text_of(commission) == "":
+    if text_of(order) == "" and text_of(commission) == "" and mapping.lines is None:
         return None, None, None
     currency = currency_of(mapping.value(row, "currency"), settings)
     if mapping.amounts == "minor":
@@ -129,12 +139,30 @@ def _amounts(
     return amount_minor(order, currency, "order_amount"), amount_minor(commission, currency, "commission"), currency
 
 
+def _lines(row: Mapping[str, Any], mapping: FieldMapping, currency: str | None) -> list[Line]:
+    """Raises Malformed."""
+    items = None if mapping.lines is None else _at(row, mapping.lines.path)
+    if mapping.lines is None or currency is None or not isinstance(items, list):
+        return []
+    paths = mapping.lines.fields
+    found = []
+    for item in items:
+        if not isinstance(item, Mapping):
+            raise Malformed("a line is no JSON object")
+        said = {name: _at(item, path) for name, path in paths.items()}
+        amount, quantity = said.get("amount"), said.get("quantity")
+        minor = _whole(amount, "amount") if mapping.amounts == "minor" else amount_minor(amount, currency, "amount")
+        number = 1 if text_of(quantity) == "" else _whole(quantity, "quantity") or 0
+        found.append(Line(text_of(said.get("sku")), text_of(said.get("category")), number, minor))
+    return found
+
+
 def _whole(value: Any, name: str) -> int | None:
     text = text_of(value)
     if not text:
         return None
     if not (text.isascii() and text.removeprefix("-").isdigit()):
-        raise Malformed(f"{name}: is not a whole number of minor units")
+        raise Malformed(f"{name}: is not a whole number")
     return int(text)
 
 

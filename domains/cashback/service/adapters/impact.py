@@ -37,23 +37,19 @@ def _adapted(row: Any, postback: Postback, settings: AdapterSettings) -> Adapted
     name = event_id(KIND, sale, row)
     try:
         currency = currency_of(said["currency"], settings)
-        lines = _lines(said["items"], currency)
-        order = amount_minor(said["amount"] or said["saleamount"], currency, "amount")
-        if order is None and lines and all(line.amount_minor is not None for line in lines):
-            order = sum(line.amount_minor or 0 for line in lines)
         fields = {
             "conversion_id": sale,
             "click_id": text_of(said["subid1"] or said["sharedid"]),
             "merchant": merchant_of(said["campaignid"], settings),
             "status": text_of(said["status"] or said["state"]),
-            "order_amount_minor": order,
+            "order_amount_minor": amount_minor(said["amount"] or said["saleamount"], currency, "amount"),
             "commission_minor": amount_minor(said["payout"], currency, "payout"),
             "currency": currency,
             "customer_type": _customer_type(said),
             "occurred_at": _changed(said, postback, settings),
             "reason": text_of(said["statusdetail"] or said["reason"]),
         }
-        return adapted(name, postback.raw, fields, lines=lines)
+        return adapted(name, postback.raw, fields, lines=_lines(said["items"], currency))
     except Malformed as fault:
         return AdaptedEvent(name, postback.raw, None, str(fault))
 
@@ -88,5 +84,5 @@ def _lines(items: Any, currency: str) -> list[Line]:
         one = _Said(item)
         amount = amount_minor(one["amt"] or one["saleamount"] or one["amount"], currency, "amt")
         quantity = int(text_of(one["qty"] or one["quantity"]).partition(".")[0] or 1)
-        found.append(Line(text_of(one["sku"]), quantity, amount, text_of(one["cat"] or one["category"])))
+        found.append(Line(text_of(one["sku"]), text_of(one["cat"] or one["category"]), quantity, amount))
     return found

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -115,12 +116,15 @@ def event_id(kind: str, sale: str, said: Mapping[str, Any]) -> str:
 
 
 def adapted(event_id: str, raw: bytes, fields: Mapping[str, Any], *, lines: Sequence[Line] = ()) -> AdaptedEvent:
-    """An event of these fields, or why it is none. Where all lines are of one rate category, so is the sale."""
-    categories = {line.rate_category for line in lines}
+    """An event of these fields, or why it is none. Where all lines are of one rate category, so is the sale; where one
+    does not say what it cost, they are of no other use."""
+    categories = {line.category for line in lines}
     if len(categories) == 1 and not fields.get("rate_category"):
         fields = {**fields, "rate_category": next(iter(categories))}
+    if lines and all(line.amount_minor is not None for line in lines):
+        fields = {**fields, "line_items": [asdict(line) for line in lines]}
     try:
         event = check_event(fields)
     except Malformed as fault:
-        return AdaptedEvent(event_id, raw, None, str(fault), tuple(lines))
-    return AdaptedEvent(event_id, raw, event, lines=tuple(lines))
+        return AdaptedEvent(event_id, raw, None, str(fault))
+    return AdaptedEvent(event_id, raw, event)

@@ -51,12 +51,12 @@ class Postback:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that was sold. The amount is in minor units of the event's currency, None where it is not said."""
+    """A line item as far as it was told: the amount is in minor units of the event's currency, None where it is not."""
 
     sku: str
+    category: str
     quantity: int
     amount_minor: int | None
-    rate_category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,6 @@ class AdaptedEvent:
     raw: bytes
     event: SaleEvent | None
     fault: str = ""
-    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

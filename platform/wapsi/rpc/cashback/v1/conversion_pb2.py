@@ -26,33 +26,37 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&wapsi/rpc/cashback/v1/conversion.proto\x12\x15wapsi.rpc.cashback.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"/\n\x05Money\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\"\xe8\x02\n\x0f\x43onversionEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x15\n\rconversion_id\x18\x02 \x01(\t\x12\x10\n\x08\x63lick_id\x18\x03 \x01(\t\x12\x10\n\x08merchant\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x32\n\x0corder_amount\x18\x06 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12\x30\n\ncommission\x18\x07 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12\x15\n\rrate_category\x18\x08 \x01(\t\x12:\n\rcustomer_type\x18\t \x01(\x0e\x32#.wapsi.rpc.cashback.v1.CustomerType\x12/\n\x0boccurred_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x0b \x01(\t\"\xce\x02\n\nConversion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\x12\x15\n\rconversion_id\x18\x03 \x01(\t\x12\x10\n\x08merchant\x18\x04 \x01(\t\x12\x35\n\x05state\x18\x05 \x01(\x0e\x32&.wapsi.rpc.cashback.v1.ConversionState\x12\x32\n\x0corder_amount\x18\x06 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12\x30\n\ncommission\x18\x07 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12,\n\x06reward\x18\x08 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12/\n\x0boccurred_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x18ReportConversionsRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x36\n\x06\x65vents\x18\x02 \x03(\x0b\x32&.wapsi.rpc.cashback.v1.ConversionEvent\"U\n\x19ReportConversionsResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\'.wapsi.rpc.cashback.v1.ConversionResult\"l\n\x10\x43onversionResult\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x16\n\x0erepeated_event\x18\x04 \x01(\x08\">\n\x14GetConversionRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x15\n\rconversion_id\x18\x02 \x01(\t\"N\n\x15GetConversionResponse\x12\x35\n\nconversion\x18\x01 \x01(\x0b\x32!.wapsi.rpc.cashback.v1.Conversion*`\n\x0c\x43ustomerType\x12\x1d\n\x19\x43USTOMER_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43USTOMER_TYPE_NEW\x10\x01\x12\x1a\n\x16\x43USTOMER_TYPE_EXISTING\x10\x02*\xd0\x01\n\x0f\x43onversionState\x12 \n\x1c\x43ONVERSION_STATE_UNSPECIFIED\x10\x00\x12!\n\x1d\x43ONVERSION_STATE_UNATTRIBUTED\x10\x01\x12\x1c\n\x18\x43ONVERSION_STATE_PENDING\x10\x02\x12\x1d\n\x19\x43ONVERSION_STATE_APPROVED\x10\x03\x12\x1c\n\x18\x43ONVERSION_STATE_SETTLED\x10\x04\x12\x1d\n\x19\x43ONVERSION_STATE_DECLINED\x10\x05\x32\xf7\x01\n\x11\x43onversionService\x12v\n\x11ReportConversions\x12/.wapsi.rpc.cashback.v1.ReportConversionsRequest\x1a\x30.wapsi.rpc.cashback.v1.ReportConversionsResponse\x12j\n\rGetConversion\x12+.wapsi.rpc.cashback.v1.GetConversionRequest\x1a,.wapsi.rpc.cashback.v1.GetConversionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&wapsi/rpc/cashback/v1/conversion.proto\x12\x15wapsi.rpc.cashback.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"/\n\x05Money\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\"\xef\x03\n\x0f\x43onversionEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x15\n\rconversion_id\x18\x02 \x01(\t\x12\x10\n\x08\x63lick_id\x18\x03 \x01(\t\x12\x10\n\x08merchant\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x32\n\x0corder_amount\x18\x06 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12\x30\n\ncommission\x18\x07 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12\x15\n\rrate_category\x18\x08 \x01(\t\x12:\n\rcustomer_type\x18\t \x01(\x0e\x32#.wapsi.rpc.cashback.v1.CustomerType\x12/\n\x0boccurred_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x33\n\nline_items\x18\x0c \x03(\x0b\x32\x1f.wapsi.rpc.cashback.v1.LineItem\x12>\n\x0f\x61mounts_meaning\x18\r \x01(\x0e\x32%.wapsi.rpc.cashback.v1.AmountsMeaning\x12\x10\n\x08\x63urrency\x18\x0e \x01(\t\"Q\n\x08LineItem\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\"\xce\x02\n\nConversion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\x12\x15\n\rconversion_id\x18\x03 \x01(\t\x12\x10\n\x08merchant\x18\x04 \x01(\t\x12\x35\n\x05state\x18\x05 \x01(\x0e\x32&.wapsi.rpc.cashback.v1.ConversionState\x12\x32\n\x0corder_amount\x18\x06 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12\x30\n\ncommission\x18\x07 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12,\n\x06reward\x18\x08 \x01(\x0b\x32\x1c.wapsi.rpc.cashback.v1.Money\x12/\n\x0boccurred_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x18ReportConversionsRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x36\n\x06\x65vents\x18\x02 \x03(\x0b\x32&.wapsi.rpc.cashback.v1.ConversionEvent\"U\n\x19ReportConversionsResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\'.wapsi.rpc.cashback.v1.ConversionResult\"l\n\x10\x43onversionResult\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x16\n\x0erepeated_event\x18\x04 \x01(\x08\">\n\x14GetConversionRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x15\n\rconversion_id\x18\x02 \x01(\t\"N\n\x15GetConversionResponse\x12\x35\n\nconversion\x18\x01 \x01(\x0b\x32!.wapsi.rpc.cashback.v1.Conversion*`\n\x0c\x43ustomerType\x12\x1d\n\x19\x43USTOMER_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43USTOMER_TYPE_NEW\x10\x01\x12\x1a\n\x16\x43USTOMER_TYPE_EXISTING\x10\x02*\x83\x01\n\x0e\x41mountsMeaning\x12\x1f\n\x1b\x41MOUNTS_MEANING_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41MOUNTS_MEANING_TOTAL\x10\x01\x12\x19\n\x15\x41MOUNTS_MEANING_FIRST\x10\x02\x12\x1a\n\x16\x41MOUNTS_MEANING_CHANGE\x10\x03*\xd0\x01\n\x0f\x43onversionState\x12 \n\x1c\x43ONVERSION_STATE_UNSPECIFIED\x10\x00\x12!\n\x1d\x43ONVERSION_STATE_UNATTRIBUTED\x10\x01\x12\x1c\n\x18\x43ONVERSION_STATE_PENDING\x10\x02\x12\x1d\n\x19\x43ONVERSION_STATE_APPROVED\x10\x03\x12\x1c\n\x18\x43ONVERSION_STATE_SETTLED\x10\x04\x12\x1d\n\x19\x43ONVERSION_STATE_DECLINED\x10\x05\x32\xf7\x01\n\x11\x43onversionService\x12v\n\x11ReportConversions\x12/.wapsi.rpc.cashback.v1.ReportConversionsRequest\x1a\x30.wapsi.rpc.cashback.v1.ReportConversionsResponse\x12j\n\rGetConversion\x12+.wapsi.rpc.cashback.v1.GetConversionRequest\x1a,.wapsi.rpc.cashback.v1.GetConversionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wapsi.rpc.cashback.v1.conversion_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CUSTOMERTYPE']._serialized_start=1314
-  _globals['_CUSTOMERTYPE']._serialized_end=1410
-  _globals['_CONVERSIONSTATE']._serialized_start=1413
-  _globals['_CONVERSIONSTATE']._serialized_end=1621
+  _globals['_CUSTOMERTYPE']._serialized_start=1532
+  _globals['_CUSTOMERTYPE']._serialized_end=1628
+  _globals['_AMOUNTSMEANING']._serialized_start=1631
+  _globals['_AMOUNTSMEANING']._serialized_end=1762
+  _globals['_CONVERSIONSTATE']._serialized_start=1765
+  _globals['_CONVERSIONSTATE']._serialized_end=1973
   _globals['_MONEY']._serialized_start=123
   _globals['_MONEY']._serialized_end=170
   _globals['_CONVERSIONEVENT']._serialized_start=173
-  _globals['_CONVERSIONEVENT']._serialized_end=533
-  _globals['_CONVERSION']._serialized_start=536
-  _globals['_CONVERSION']._serialized_end=870
-  _globals['_REPORTCONVERSIONSREQUEST']._serialized_start=872
-  _globals['_REPORTCONVERSIONSREQUEST']._serialized_end=971
-  _globals['_REPORTCONVERSIONSRESPONSE']._serialized_start=973
-  _globals['_REPORTCONVERSIONSRESPONSE']._serialized_end=1058
-  _globals['_CONVERSIONRESULT']._serialized_start=1060
-  _globals['_CONVERSIONRESULT']._serialized_end=1168
-  _globals['_GETCONVERSIONREQUEST']._serialized_start=1170
-  _globals['_GETCONVERSIONREQUEST']._serialized_end=1232
-  _globals['_GETCONVERSIONRESPONSE']._serialized_start=1234
-  _globals['_GETCONVERSIONRESPONSE']._serialized_end=1312
-  _globals['_CONVERSIONSERVICE']._serialized_start=1624
-  _globals['_CONVERSIONSERVICE']._serialized_end=1871
+  _globals['_CONVERSIONEVENT']._serialized_end=668
+  _globals['_LINEITEM']._serialized_start=670
+  _globals['_LINEITEM']._serialized_end=751
+  _globals['_CONVERSION']._serialized_start=754
+  _globals['_CONVERSION']._serialized_end=1088
+  _globals['_REPORTCONVERSIONSREQUEST']._serialized_start=1090
+  _globals['_REPORTCONVERSIONSREQUEST']._serialized_end=1189
+  _globals['_REPORTCONVERSIONSRESPONSE']._serialized_start=1191
+  _globals['_REPORTCONVERSIONSRESPONSE']._serialized_end=1276
+  _globals['_CONVERSIONRESULT']._serialized_start=1278
+  _globals['_CONVERSIONRESULT']._serialized_end=1386
+  _globals['_GETCONVERSIONREQUEST']._serialized_start=1388
+  _globals['_GETCONVERSIONREQUEST']._serialized_end=1450
+  _globals['_GETCONVERSIONRESPONSE']._serialized_start=1452
+  _globals['_GETCONVERSIONRESPONSE']._serialized_end=1530
+  _globals['_CONVERSIONSERVICE']._serialized_start=1976
+  _globals['_CONVERSIONSERVICE']._serialized_end=2223
 # @@protoc_insertion_point(module_scope)

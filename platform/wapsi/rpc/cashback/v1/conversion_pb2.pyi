@@ -17,6 +17,13 @@ class CustomerType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CUSTOMER_TYPE_NEW: _ClassVar[CustomerType]
     CUSTOMER_TYPE_EXISTING: _ClassVar[CustomerType]
 
+class AmountsMeaning(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AMOUNTS_MEANING_UNSPECIFIED: _ClassVar[AmountsMeaning]
+    AMOUNTS_MEANING_TOTAL: _ClassVar[AmountsMeaning]
+    AMOUNTS_MEANING_FIRST: _ClassVar[AmountsMeaning]
+    AMOUNTS_MEANING_CHANGE: _ClassVar[AmountsMeaning]
+
 class ConversionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CONVERSION_STATE_UNSPECIFIED: _ClassVar[ConversionState]
@@ -28,6 +35,10 @@ class ConversionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 CUSTOMER_TYPE_UNSPECIFIED: CustomerType
 CUSTOMER_TYPE_NEW: CustomerType
 CUSTOMER_TYPE_EXISTING: CustomerType
+AMOUNTS_MEANING_UNSPECIFIED: AmountsMeaning
+AMOUNTS_MEANING_TOTAL: AmountsMeaning
+AMOUNTS_MEANING_FIRST: AmountsMeaning
+AMOUNTS_MEANING_CHANGE: AmountsMeaning
 CONVERSION_STATE_UNSPECIFIED: ConversionState
 CONVERSION_STATE_UNATTRIBUTED: ConversionState
 CONVERSION_STATE_PENDING: ConversionState
@@ -44,7 +55,7 @@ class Money(_message.Message):
     def __init__(self, amount_minor: _Optional[int] = ..., currency: _Optional[str] = ...) -> None: ...
 
 class ConversionEvent(_message.Message):
-    __slots__ = ("event_id", "conversion_id", "click_id", "merchant", "status", "order_amount", "commission", "rate_category", "customer_type", "occurred_at", "reason")
+    __slots__ = ("event_id", "conversion_id", "click_id", "merchant", "status", "order_amount", "commission", "rate_category", "customer_type", "occurred_at", "reason", "line_items", "amounts_meaning", "currency")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     CONVERSION_ID_FIELD_NUMBER: _ClassVar[int]
     CLICK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +67,9 @@ class ConversionEvent(_message.Message):
     CUSTOMER_TYPE_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    LINE_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    AMOUNTS_MEANING_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     conversion_id: str
     click_id: str
@@ -67,7 +81,22 @@ class ConversionEvent(_message.Message):
     customer_type: CustomerType
     occurred_at: _timestamp_pb2.Timestamp
     reason: str
-    def __init__(self, event_id: _Optional[str] = ..., conversion_id: _Optional[str] = ..., click_id: _Optional[str] = ..., merchant: _Optional[str] = ..., status: _Optional[str] = ..., order_amount: _Optional[_Union[Money, _Mapping]] = ..., commission: _Optional[_Union[Money, _Mapping]] = ..., rate_category: _Optional[str] = ..., customer_type: _Optional[_Union[CustomerType, str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    line_items: _containers.RepeatedCompositeFieldContainer[LineItem]
+    amounts_meaning: AmountsMeaning
+    currency: str
+    def __init__(self, event_id: _Optional[str] = ..., conversion_id: _Optional[str] = ..., click_id: _Optional[str] = ..., merchant: _Optional[str] = ..., status: _Optional[str] = ..., order_amount: _Optional[_Union[Money, _Mapping]] = ..., commission: _Optional[_Union[Money, _Mapping]] = ..., rate_category: _Optional[str] = ..., customer_type: _Optional[_Union[CustomerType, str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., line_items: _Optional[_Iterable[_Union[LineItem, _Mapping]]] = ..., amounts_meaning: _Optional[_Union[AmountsMeaning, str]] = ..., currency: _Optional[str] = ...) -> None: ...
+
+class LineItem(_message.Message):
+    __slots__ = ("sku", "category", "quantity", "amount_minor")
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_MINOR_FIELD_NUMBER: _ClassVar[int]
+    sku: str
+    category: str
+    quantity: int
+    amount_minor: int
+    def __init__(self, sku: _Optional[str] = ..., category: _Optional[str] = ..., quantity: _Optional[int] = ..., amount_minor: _Optional[int] = ...) -> None: ...
 
 class Conversion(_message.Message):
     __slots__ = ("id", "network", "conversion_id", "merchant", "state", "order_amount", "commission", "reward", "occurred_at")
