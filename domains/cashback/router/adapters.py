@@ -69,10 +69,8 @@ async def rotate_address(
     async def work() -> AddressOut:
         adapter, token = await service.rotate_address(session, principal, slug, overlap)
         address = f"{runtime.settings.public_url.rstrip('/')}/v1/postbacks/{slug}/{token}"
-        made.append(
-            AddressOut(network=slug, address_secret=address, previous_address_until=adapter.previous_address_until)
-        )
-        return made[0].model_copy(update={"address_secret": None})
+        made.append(AddressOut(network=slug, secret=address, previous_address_until=adapter.previous_address_until))
+        return made[0].model_copy(update={"secret": None})
 
     return shown_once(await idempotency.answer(work, status=200), made)
 

@@ -112,10 +112,10 @@ class AddressIn(_In):
 
 
 class AddressOut(BaseModel):
-    """Give `address_secret` to the network, which calls it by GET or POST. It is shown this once."""
+    """`secret` is the address: the network calls it by GET or POST. It is shown this once."""
 
     network: str
-    address_secret: str | None
+    secret: str | None
     previous_address_until: datetime | None
 
 

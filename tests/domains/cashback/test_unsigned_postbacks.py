@@ -43,7 +43,7 @@ class Door:
         answer = await self.api.post(f"{ADMIN_PATH}:rotate-address", json=fields, headers=headers)
         assert answer.status_code == 200, answer.text
         assert answer.headers["cache-control"] == "no-store"
-        address: str = answer.json()["address_secret"]
+        address: str = answer.json()["secret"]
         return "/v1" + address.partition("/v1")[2]
 
 
