@@ -92,7 +92,8 @@ def check_event(fields: Any) -> SaleEvent:
         event = event.model_copy(update={"order_amount_minor": sum(line.amount_minor for line in event.line_items)})
     amounts = {"order_amount_minor": event.order_amount_minor, "commission_minor": event.commission_minor}
     negative = [name for name, amount in amounts.items() if amount is not None and amount < 0]
-    negative += ["line_items" for line in event.line_items or () if line.amount_minor < 0]
+    lines = enumerate(event.line_items or ())
+    negative += [f"line_items.{number}.amount_minor" for number, line in lines if line.amount_minor < 0]
     if negative and event.amounts != "change":
         raise Malformed(f"{negative[0]}: only a change may be below zero")
     if event.currency is None and any(amount is not None for amount in amounts.values()):
