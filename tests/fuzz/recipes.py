@@ -58,7 +58,9 @@ class Recipes:
             "POST /v1/me/contacts:verify": self._verify_contact,
             "POST /v1/merchants/{slug}/catalogue:rollback": self._roll_back,
             "POST /v1/password-resets/{reset_id}:confirm": self._reset,
+            "GET /v1/postbacks/{network}/{token}": self._call,
             "POST /v1/postbacks/{network}": self._postback,
+            "POST /v1/postbacks/{network}/{token}": self._unsigned_postback,
             "POST /v1/sessions": self._sign_in,
             "POST /v1/sessions:passkey": self._sign_in_by_passkey,
             "POST /v1/sessions:refresh": self._refresh,
@@ -195,6 +197,19 @@ class Recipes:
             return cashback.sign_postback(secret, f"msg_{uuid4().hex}", int(time.time()), raw)
 
         return Good(None, {"network": network.slug}, body=body, sign=sign)
+
+    async def _call(self) -> Good:
+        return Good(None, await self._address(), query={"commissionId": uuid4().hex, "actionStatus": "new"})
+
+    async def _unsigned_postback(self) -> Good:
+        body = {"records": [{"commissionId": uuid4().hex, "actionStatus": "new", "pubCurrency": "PKR"}]}
+        return Good(None, await self._address(), body=body)
+
+    async def _address(self) -> dict[str, str]:
+        """Of a network that signs nothing."""
+        network = await self.world.thing("read_network")
+        made = await self._post(f"/v1/admin/networks/{network}/adapter:rotate-address", {}, "admin")
+        return {"network": network, "token": made["secret"].rpartition("/")[2]}
 
     # Merchants and feeds
 

@@ -202,6 +202,14 @@ async def act_as_operator(world: World, canaries: Canaries) -> None:
     )
     forged = {"webhook-id": "msg_1", "webhook-timestamp": "1", "webhook-signature": f"v1,{world.secret}"}
     assert (await world.api.post("/v1/postbacks/impact", json={"email": EMAIL}, headers=forged)).status_code == 401
+    adapter = "/v1/admin/networks/impact/adapter"
+    assert (await world.api.put(adapter, json={"kind": "cj"}, headers=headers)).status_code == 200
+    rotated = headers | {"Idempotency-Key": uuid4().hex}
+    address = (await world.api.post(f"{adapter}:rotate-address", headers=rotated)).json()["secret"]
+    canaries.note("network's address", address.rpartition("/")[2])
+    address = f"/v1{address.partition('/v1')[2]}"
+    assert (await world.api.get(f"{address}?commissionId=1")).status_code == 200
+    assert (await world.api.get(f"{address}x?commissionId=1")).status_code == 404
     for path in ("/v1/admin/audit-log", "/v1/admin/producers", "/v1/admin/networks", "/v1/admin/conversion-events"):
         assert (await world.api.get(path, headers=headers)).status_code == 200
 
