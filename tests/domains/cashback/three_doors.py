@@ -114,7 +114,7 @@ class Shop:
     def row(self, order: Order, status: str, at: datetime) -> dict[str, str]:
         """As the shop's report has it; sums are in rupees."""
         click = "" if order.buyer is None else str(self.clicks[order.buyer])
-        commission = str(Decimal(order.amount) / 10) if order.amount else ""
+        commission = str(Decimal(order.amount_minor // 10) / 100) if order.amount else ""
         values = (order.order_id, order.index, click, status, order.amount, commission, at.isoformat())
         return dict(zip(COLUMNS, values, strict=True))
 
