@@ -51,6 +51,7 @@ class Recipes:
             "POST /v1/admin/conversions/{conversion_id}:approve": self._approve_sale,
             "POST /v1/admin/rewards/{reward_id}:release": self._release_reward,
             "POST /v1/admin/payouts/{payout_id}:release": self._release_payout,
+            "POST /v1/admin/bonuses/{bonus_id}:release": self._release_bonus,
             "POST /v1/admin/merchants/{slug}:activate": self._activate,
             "POST /v1/admin/merchants/{slug}/feed-source:fetch": self._fetch,
             "POST /v1/admin/sessions": self._sign_in_at_the_desk,
@@ -166,6 +167,11 @@ class Recipes:
 
     async def _release_payout(self) -> Good:
         return await self._held("payout_id", "/v1/admin/payouts")
+
+    async def _release_bonus(self) -> Good:
+        bonus_id = await self.world.thing("bonus_id")
+        await self.world.sql("UPDATE bonuses SET state = 'held' WHERE id = $1", UUID(bonus_id))
+        return Good("admin", {"bonus_id": bonus_id}, body={"reason_code": "looked_at"})
 
     async def _held(self, name: str, path: str) -> Good:
         held = await self.world.thing(name)
