@@ -20,6 +20,7 @@ import uvloop
 from domains.cashback import service
 from tests.benchmarks.load_process import percentile
 from wapsi.config import Settings
+from wapsi.garbage import calm_collector
 from wapsi.roots.container import make_runtime
 from wapsi.runtime import Runtime
 from wapsi.telemetry.settings import get_telemetry_settings
@@ -73,6 +74,7 @@ async def main() -> None:
     settings = Settings()
     runtime = make_runtime(settings, Telemetry("bench", get_telemetry_settings()), role="bench")
     callers = Callers(runtime)
+    calm_collector()
     while line := await asyncio.to_thread(sys.stdin.readline):
         wanted = json.loads(line)
         lines = _lines(Path(wanted["file"]), wanted["first"], wanted["count"])

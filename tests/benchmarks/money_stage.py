@@ -41,7 +41,7 @@ CUSTOMERS = 10_000
 MERCHANTS = 300
 _CLICK_COLUMNS = (
     *("id", "clicked_at", "customer_id", "merchant_id", "currency", "landing_url", "target_url"),
-    *("rate_schedule_version", "receipt"),
+    *("rate_schedule_version", "receipt", "receipt_mac"),
 )
 
 
@@ -92,8 +92,9 @@ class Stage:
         at = time_of(click_id)
         receipt = receipts.promise(click_id, customer_id, at, merchant, self.schedules[merchant.id], None)
         signed = receipts.sign(self.keys, PUBLIC_URL, receipt)
+        mac = receipts.mac(self.keys, signed)
         link = f"https://{merchant.slug}.example/"
-        return (click_id, at, customer_id, merchant.id, CURRENCY, link, f"{link}?c={click_id}", 1, signed)
+        return (click_id, at, customer_id, merchant.id, CURRENCY, link, f"{link}?c={click_id}", 1, signed, mac)
 
     @contextlib.contextmanager
     def callers(self) -> Iterator[Helper]:

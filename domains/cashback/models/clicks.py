@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, PrimaryKeyConstraint
+from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wapsi.db import Base
@@ -35,6 +35,8 @@ class ClickRow(Base):
     target_url: Mapped[str]
     rate_schedule_version: Mapped[int]
     receipt: Mapped[str]
+    # Ours, so that the signature need not be looked at to believe the receipt; None on clicks of a release before.
+    receipt_mac: Mapped[bytes | None] = mapped_column(LargeBinary)
     user_agent: Mapped[str] = mapped_column(server_default="")
     bot: Mapped[bool] = mapped_column(server_default="false")
     # The click of the same customer on the same thing, seconds before.

@@ -25,7 +25,7 @@ _DUPLICATES = """SELECT k.number, c.id
         ORDER BY c.clicked_at DESC LIMIT 1) AS c"""
 _COLUMNS = (
     *("clicked_at", "id", "customer_id", "merchant_id", "offer_id", "currency", "landing_url", "target_url"),
-    *("rate_schedule_version", "receipt", "user_agent", "bot", "trace_id", "duplicate_of"),
+    *("rate_schedule_version", "receipt", "receipt_mac", "user_agent", "bot", "trace_id", "duplicate_of"),
 )
 # One after the other, so that each looks into the partition of its time only.
 _TARGETS = """SELECT c.id, c.target_url, c.redirected_at IS NOT NULL
@@ -54,6 +54,7 @@ class NewRow:
     target_url: str
     rate_schedule_version: int
     receipt: str
+    receipt_mac: bytes
     user_agent: str
     bot: bool
     trace_id: str | None
@@ -63,7 +64,8 @@ class NewRow:
         """In the order of _COLUMNS, without the first and the last."""
         return (
             *(self.id, self.customer_id, self.merchant_id, self.offer_id, self.currency, self.landing_url),
-            *(self.target_url, self.rate_schedule_version, self.receipt, self.user_agent, self.bot, self.trace_id),
+            *(self.target_url, self.rate_schedule_version, self.receipt, self.receipt_mac, self.user_agent, self.bot),
+            self.trace_id,
         )
 
     @property

@@ -141,6 +141,7 @@ class ClickBook:
             target_url=tracked_link(merchant.deep_link_template, landing, click_id),
             rate_schedule_version=schedule.version,
             receipt=signed,
+            receipt_mac=receipts.mac(self._keys, signed),
             user_agent=agent,
             bot=bot,
             trace_id=request.trace_id,

@@ -8,10 +8,12 @@ from typing import Any
 import asyncpg
 import structlog
 
-from domains.cashback.service.conversions import Answer, Item, ingest_many
+from domains.cashback.service.conversions import Item, ingest_many
 from domains.cashback.service.events import EventResult
+from domains.cashback.service.new_sales import NewSales
+from wapsi.db.errors import operational_errors_in_words
 from wapsi.db.groups import GroupCommit
-from wapsi.db.transactions import Transactions
+from wapsi.db.transactions import Statements, Transactions
 from wapsi.errors import DomainError
 from wapsi.runtime import Runtime
 from wapsi.security.signing import Keys
@@ -30,12 +32,26 @@ class Intake:
     def __init__(self, db: Any, keys: Keys) -> None:
         self._transactions = Transactions(db)
         self._keys = keys
+        self._new_sales = NewSales(keys)
         self._groups: GroupCommit[Item, EventResult] = GroupCommit(
-            self._transactions, self._work, limit=GROUP_LIMIT, groups_at_once=GROUPS_AT_ONCE
+            Statements(db), self._work, limit=GROUP_LIMIT, groups_at_once=GROUPS_AT_ONCE
         )
 
-    async def _work(self, driver: asyncpg.Connection, items: Sequence[Item]) -> Sequence[Answer]:
-        return await ingest_many(driver, self._keys, items)
+    async def _work(self, driver: asyncpg.Connection, items: Sequence[Item]) -> Sequence[EventResult | Exception]:
+        answers: list[EventResult | Exception | None] = [*await self._new_sales.take(driver, items)]
+        rest = [position for position, answer in enumerate(answers) if answer is None]
+        if rest:
+            try:
+                async with operational_errors_in_words(), driver.transaction():
+                    others: Sequence[EventResult | Exception] = await ingest_many(
+                        driver, self._keys, [items[position] for position in rest]
+                    )
+            except Exception as error:
+                # The fault of these alone: the others are written.
+                others = [error] * len(rest)
+            for position, answer in zip(rest, others, strict=True):
+                answers[position] = answer
+        return [answer for answer in answers if answer is not None]
 
     async def submit(self, item: Item) -> EventResult:
         """Once it is durable, what became of it. Raises MerchantNotReportable, and Unavailable, which is worth a retry.

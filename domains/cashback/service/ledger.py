@@ -4,9 +4,9 @@ Debits are positive, credits negative. A posting that is refused leaves nothing 
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -127,6 +127,15 @@ async def post_many(driver: asyncpg.Connection, postings: Sequence[Posting]) -> 
     PostedAlready or ResolvedAlready. One that is refused leaves nothing, and does not keep the others from being
     posted. Each must have passed `check`."""
     faults: list[DomainError | None] = [None] * len(postings)
+    refused = await driver.fetch(_POST, *arguments(postings))
+    for position, fault, detail in refused:
+        faults[position - 1] = _in_words(fault, detail, postings[position - 1])
+    count(posting for posting, fault in zip(postings, faults, strict=True) if fault is None)
+    return faults
+
+
+def arguments(postings: Sequence[Posting]) -> tuple[list[Any], ...]:
+    """Of post_ledger_transactions: a column each. Accounts are named once, entries have their numbers."""
     accounts: dict[tuple[str, str], int] = {}
     positions, numbers, amounts, currencies = [], [], [], []
     for position, posting in enumerate(postings, start=1):
@@ -136,8 +145,7 @@ async def post_many(driver: asyncpg.Connection, postings: Sequence[Posting]) -> 
             numbers.append(accounts.setdefault((entry.account, currency), len(accounts) + 1))
             amounts.append(entry.amount_minor)
             currencies.append(currency)
-    refused = await driver.fetch(
-        _POST,
+    return (
         [posting.id for posting in postings],
         [posting.kind for posting in postings],
         [posting.source for posting in postings],
@@ -154,12 +162,12 @@ async def post_many(driver: asyncpg.Connection, postings: Sequence[Posting]) -> 
         amounts,
         currencies,
     )
-    for position, fault, detail in refused:
-        faults[position - 1] = _in_words(fault, detail, postings[position - 1])
-    kinds = Counter(posting.kind for posting, fault in zip(postings, faults, strict=True) if fault is None)
-    for kind, count in kinds.items():
-        _posted.add(count, {"kind": kind})
-    return faults
+
+
+def count(postings: Iterable[Posting]) -> None:
+    """Those that were written, by kind."""
+    for kind, number in Counter(posting.kind for posting in postings).items():
+        _posted.add(number, {"kind": kind})
 
 
 def check(posting: Posting) -> None:

@@ -1,5 +1,6 @@
 """What a group of events needs to know, in a number of statements that does not depend on how many they are."""
 
+import base64
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
@@ -40,7 +41,8 @@ _LOOK = """SELECT
         JOIN conversion_events e ON e.source = k.source AND e.external_event_id = k.external_event_id),
     (SELECT array_agg(c.id) FROM unnest($3::text[], $4::text[]) AS k (source, external_id)
         JOIN conversions c ON c.source = k.source AND c.external_id = k.external_id),
-    (SELECT json_agg(json_build_array(c.id, c.customer_id, c.merchant_id, c.receipt))::text
+    (SELECT json_agg(json_build_array(c.id, c.customer_id, c.merchant_id, c.receipt,
+            encode(c.receipt_mac, 'base64')))::text
         FROM unnest($5::uuid[], $6::timestamptz[]) AS k (id, clicked_at) CROSS JOIN LATERAL (
             SELECT * FROM clicks c WHERE c.id = k.id AND c.clicked_at = k.clicked_at LIMIT 1) AS c),
     (SELECT json_agg(json_build_array(m.source, m.version, m.mapping))::text
@@ -52,7 +54,7 @@ _SALE = f"SELECT {_CONVERSION} FROM conversions c WHERE c.id = $1"  # noqa: S608
 _REWARDS = f"SELECT {_REWARD} FROM rewards r WHERE r.conversion_id = ANY($1) ORDER BY r.id FOR UPDATE"  # noqa: S608
 _REWARD_BY_ID = f"SELECT {_REWARD} FROM rewards r WHERE r.id = $1 FOR UPDATE"  # noqa: S608
 # One after the other, so that each looks into the partition of its time only.
-_CLICKS = """SELECT c.id, c.customer_id, c.merchant_id, c.receipt
+_CLICKS = """SELECT c.id, c.customer_id, c.merchant_id, c.receipt, c.receipt_mac
     FROM unnest($1::uuid[], $2::timestamptz[]) AS k (id, clicked_at) CROSS JOIN LATERAL (
         SELECT * FROM clicks c WHERE c.id = k.id AND c.clicked_at = k.clicked_at LIMIT 1) AS c"""
 _POSITION_OF_ATTRIBUTION = [column.name for column in fields(Conversion)].index("attribution")
@@ -68,6 +70,7 @@ class Click:
     customer_id: UUID
     merchant_id: UUID
     receipt: str
+    receipt_mac: bytes | None
 
 
 class Clicks:
@@ -94,8 +97,11 @@ class Clicks:
         """Raises ReceiptInvalid."""
         known = self._receipts.get(click_id)
         if known is None:
-            known = self._receipts[click_id] = receipts.read(self._keys, self._clicks[click_id].receipt)
+            known = self._receipts[click_id] = self._read(self._clicks[click_id])
         return known
+
+    def _read(self, click: Click) -> receipts.Receipt:
+        return receipts.read(self._keys, click.receipt, click.receipt_mac)
 
 
 def click_id_of(event: SaleEvent) -> UUID | None:
@@ -106,12 +112,13 @@ def click_id_of(event: SaleEvent) -> UUID | None:
 
 
 async def lock(driver: asyncpg.Connection, *, events: Iterable[Key] = (), sales: Iterable[Key] = ()) -> None:
-    """What is about one event or one sale follows one another, also while there is no row of it yet.
+    """What is about one event or one sale follows one another, also while there is no row of it yet."""
+    await driver.execute(_LOCK, lock_numbers(events=events, sales=sales))
 
-    All are locked in one order, so that two groups never wait for each other.
-    """
-    names = {_number("event", key) for key in events} | {_number("sale", key) for key in sales}
-    await driver.execute(_LOCK, sorted(names))
+
+def lock_numbers(*, events: Iterable[Key] = (), sales: Iterable[Key] = ()) -> list[int]:
+    """Of the locks, in the one order in which all take them, so that two groups never wait for each other."""
+    return sorted({_number("event", key) for key in events} | {_number("sale", key) for key in sales})
 
 
 def _number(kind: str, key: Key) -> int:
@@ -133,7 +140,7 @@ class Look:
 async def look(
     driver: asyncpg.Connection, events: Collection[Key], sales: Collection[Key], click_ids: Iterable[UUID]
 ) -> Look:
-    ids, times = _dated(click_ids)
+    ids, times = dated(click_ids)
     row = await driver.fetchrow(
         _LOOK,
         [source for source, _ in events],
@@ -145,21 +152,29 @@ async def look(
     )
     assert row is not None
     return Look(
-        {
-            (source, event_id): EventResult(
-                UUID(id_),
-                EventOutcome(outcome),
-                None if conversion_id is None else UUID(conversion_id),
-                reason or "",
-                message or "",
-                repeated=True,
-            )
-            for source, event_id, id_, outcome, conversion_id, reason, message in orjson.loads(row[0] or "[]")
-        },
+        results_of(row[0]),
         row[1] or [],
-        [Click(UUID(c[0]), UUID(c[1]), UUID(c[2]), c[3]) for c in orjson.loads(row[2] or "[]")],
+        [
+            Click(UUID(c[0]), UUID(c[1]), UUID(c[2]), c[3], c[4] and base64.b64decode(c[4]))
+            for c in orjson.loads(row[2] or "[]")
+        ],
         {source: (version, words) for source, version, words in orjson.loads(row[3] or "[]")},
     )
+
+
+def results_of(events: str | None) -> dict[Key, EventResult]:
+    """What became of events that came before, from JSON."""
+    return {
+        (source, event_id): EventResult(
+            UUID(id_),
+            EventOutcome(outcome),
+            None if conversion_id is None else UUID(conversion_id),
+            reason or "",
+            message or "",
+            repeated=True,
+        )
+        for source, event_id, id_, outcome, conversion_id, reason, message in orjson.loads(events or "[]")
+    }
 
 
 async def load_conversions(driver: asyncpg.Connection, ids: Collection[UUID]) -> list[Conversion]:
@@ -205,11 +220,11 @@ async def _sale(driver: asyncpg.Connection, conversion: Conversion, reward: Rewa
 
 
 async def load_clicks(driver: asyncpg.Connection, click_ids: Iterable[UUID]) -> list[Click]:
-    ids, times = _dated(click_ids)
+    ids, times = dated(click_ids)
     return [Click(*row) for row in await driver.fetch(_CLICKS, ids, times)] if ids else []
 
 
-def _dated(click_ids: Iterable[UUID]) -> tuple[list[UUID], list[datetime]]:
+def dated(click_ids: Iterable[UUID]) -> tuple[list[UUID], list[datetime]]:
     """With the times that are in them. An id that we did not make finds nothing."""
     ids, times = [], []
     for click_id in click_ids:

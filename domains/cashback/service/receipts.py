@@ -12,7 +12,8 @@ import orjson
 
 from domains.merchants.service import CustomerType, MerchantRef, Rate, RateKind, RateSchedule
 from domains.offers.service import OfferRef
-from wapsi.security.signing import Keys, SignatureInvalid
+from wapsi.clock import now
+from wapsi.security.signing import Keys, SignatureInvalid, claims_of
 
 TYPE = "receipt+jwt"
 AUDIENCE = "wapsi-receipt"
@@ -116,9 +117,22 @@ def terms_of(issuer: str, receipt: Receipt) -> bytes:
     return orjson.dumps(claims)[1:-1]
 
 
-def read(keys: Keys, token: str) -> Receipt:
-    """Raises ReceiptInvalid. The issuer may be an address that the platform had before."""
+def mac(keys: Keys, token: str) -> bytes:
+    """To be kept beside the receipt, and given to `read`."""
+    return keys.mac(TYPE, token.encode())
+
+
+def read(keys: Keys, token: str, mac: bytes | None = None) -> Receipt:
+    """Raises ReceiptInvalid. The issuer may be an address that the platform had before.
+
+    With a MAC of ours the signature need not be looked at, which takes much longer.
+    """
     try:
+        if mac is not None and keys.is_mac(TYPE, token.encode(), mac):
+            claims = claims_of(token)
+            if claims["exp"] <= now().timestamp():
+                raise ReceiptInvalid("Signature has expired")
+            return _receipt(claims)
         return _receipt(keys.read(TYPE, token, audience=AUDIENCE))
     except (SignatureInvalid, KeyError, ValueError) as error:
         raise ReceiptInvalid(str(error)) from None

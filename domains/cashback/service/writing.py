@@ -1,16 +1,16 @@
 """Writes a whole group: its postings in one statement, its rows in another, however many they are."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
 
 from domains.cashback.service import ledger
 from domains.cashback.service.drafts import Draft
-from domains.cashback.service.ledger import Posting
 from domains.cashback.service.records import Adjustment, Change, Conversion, Event, Reward
 
 
@@ -79,40 +79,64 @@ _NEW_REWARDS = _Table("rewards", Reward)
 _CHANGED_REWARDS = _Table("rewards", Reward, changing_from="state")
 _ADJUSTMENTS = _Table("conversion_adjustments", Adjustment)
 _CHANGES = _Table("state_changes", Change)
-_statements: dict[tuple[_Table, ...], str] = {}
+_statements: dict[tuple[bool, tuple[_Table, ...]], str] = {}
+# One of the postings was refused, of which the whole statement is the fault.
+REFUSED = "WL007"
+_POST_ARGUMENTS = 17
 
 
 async def write(driver: asyncpg.Connection, written: Written) -> None:
     """Raises what the ledger refuses a posting for: nothing of the group may stay then."""
-    postings: list[Posting] = []
-    changes: list[Change] = []
-    adjustments: list[Adjustment] = []
-    for draft in written.drafts:
-        postings += draft.postings
-        changes += draft.changes
-        adjustments += draft.adjustments
+    postings = [posting for draft in written.drafts for posting in draft.postings]
     if postings:
         for fault in await ledger.post_many(driver, postings):
             if fault is not None:
                 raise fault
+    tables, documents = _documents(written)
+    if tables:
+        await driver.execute(_together(tables), *documents)
+
+
+async def write_at_once(
+    driver: asyncpg.Connection, written: Written, locks: Sequence[int], customer_ids: Collection[UUID]
+) -> None:
+    """The same in one statement, which takes these locks first: without a transaction around it, it is one.
+
+    Raises the driver's error with the state REFUSED, or a UniqueViolationError, and then has written nothing.
+    """
+    postings = [posting for draft in written.drafts for posting in draft.postings]
+    tables, documents = _documents(written)
+    await driver.execute(
+        _together(tables, posting=True), locks, list(customer_ids), *ledger.arguments(postings), *documents
+    )
+    ledger.count(postings)
+
+
+def _documents(written: Written) -> tuple[tuple[_Table, ...], list[str]]:
+    """The tables that get rows, and their rows."""
     rows: list[tuple[_Table, Sequence[Any]]] = [
         (_EVENTS, written.events),
         (_NEW_CONVERSIONS, written.new_conversions),
         (_CHANGED_CONVERSIONS, written.changed_conversions),
         (_NEW_REWARDS, written.new_rewards),
         (_CHANGED_REWARDS, written.changed_rewards),
-        (_ADJUSTMENTS, adjustments),
-        (_CHANGES, changes),
+        (_ADJUSTMENTS, [adjustment for draft in written.drafts for adjustment in draft.adjustments]),
+        (_CHANGES, [change for draft in written.drafts for change in draft.changes]),
     ]
     some = [(table, values) for table, values in rows if values]
-    if some:
-        documents = [orjson.dumps(values, default=_plain).decode() for _, values in some]
-        await driver.execute(_together(tuple(table for table, _ in some)), *documents)
+    documents = [orjson.dumps(values, default=_plain).decode() for _, values in some]
+    return tuple(table for table, _ in some), documents
 
 
-def _together(tables: tuple[_Table, ...]) -> str:
-    known = _statements.get(tables)
+def _together(tables: tuple[_Table, ...], *, posting: bool = False) -> str:
+    known = _statements.get((posting, tables))
     if known is None:
-        parts = [f"w{number} AS ({table.statement(number)})" for number, table in enumerate(tables, start=1)]
-        known = _statements[tables] = f"WITH {', '.join(parts)} SELECT 1"
+        first = _POST_ARGUMENTS + 1 if posting else 1
+        parts = [f"w{number} AS ({table.statement(number)})" for number, table in enumerate(tables, start=first)]
+        if posting:
+            given = ", ".join(f"${number}" for number in range(1, first))
+            parts.insert(0, f"posted AS MATERIALIZED (SELECT post_new_sales({given}) AS number)")
+        # Of constants too.
+        known = f"WITH {', '.join(parts)} SELECT " + ("number FROM posted" if posting else "1")  # noqa: S608
+        _statements[posting, tables] = known
     return known

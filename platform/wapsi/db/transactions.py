@@ -24,12 +24,27 @@ class Transactions:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[asyncpg.Connection]:
         """Commits when the block ends, rolls back when it raises. Raises DatabaseUnavailable as sessions do."""
-        async with operational_errors_in_words():
-            pooled = await self._db.engine.raw_connection()
-            try:
-                driver = cast("asyncpg.Connection", pooled.driver_connection)
-                async with driver.transaction():
-                    yield driver
-            finally:
-                # Back into the pool, which may take a round trip.
-                await greenlet_spawn(pooled.close)
+        async with _connection(self._db) as driver, driver.transaction():
+            yield driver
+
+
+class Statements:
+    """`write` as that of Transactions, but each statement is a transaction of its own unless one is begun."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def write(self) -> contextlib.AbstractAsyncContextManager[asyncpg.Connection]:
+        """Raises DatabaseUnavailable as sessions do."""
+        return _connection(self._db)
+
+
+@contextlib.asynccontextmanager
+async def _connection(db: Database) -> AsyncIterator[asyncpg.Connection]:
+    async with operational_errors_in_words():
+        pooled = await db.engine.raw_connection()
+        try:
+            yield cast("asyncpg.Connection", pooled.driver_connection)
+        finally:
+            # Back into the pool, which may take a round trip.
+            await greenlet_spawn(pooled.close)

@@ -143,6 +143,10 @@ class Keys:
         """HMAC-SHA256, 32 bytes; a purpose separates uses, so that one's output means nothing to another."""
         return _mac(self._secrets[0], purpose, data)
 
+    def is_mac(self, purpose: str, data: bytes, mac: bytes) -> bool:
+        """Whether we made it, with the current secret or an earlier one."""
+        return any(hmac.compare_digest(_mac(secret, purpose, data), mac) for secret in self._secrets)
+
     def macs(self, purpose: str, data: bytes) -> list[bytes]:
         """Of the current secret and of the earlier ones: what was stored may be any of them."""
         return [_mac(secret, purpose, data) for secret in self._secrets]
@@ -174,6 +178,13 @@ class Keys:
                 for key in reversed(self._by_id.values())
             ]
         }
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Of a token that is known to be ours. Raises ValueError."""
+    _, payload, _ = token.encode("ascii").split(b".")
+    claims: dict[str, Any] = orjson.loads(_decoded(payload))
+    return claims
 
 
 def _split(setting: SecretStr) -> list[str]:
