@@ -79,6 +79,27 @@ async def empty_accounts(job: Job) -> None:
     await service.empty_accounts(job.runtime.db)
 
 
+async def _mapping_stopped(session: WriteSession, args: Mapping[str, Any], error: str) -> None:
+    await service.stop_mapping(session, UUID(args["proposal_id"]), error)
+
+
+# Both go on where the attempt before has come to.
+@job(service.PREVIEW_MAPPING, lease_s=60, time_limit_s=3600, on_dead=_mapping_stopped)
+async def preview_mapping(job: Job) -> None:
+    await service.run_preview(job, UUID(job.args["proposal_id"]))
+
+
+@job(service.REPLAY_MAPPING, lease_s=60, time_limit_s=3600, on_dead=_mapping_stopped)
+async def replay_mapping(job: Job) -> None:
+    await service.run_replay(job, UUID(job.args["proposal_id"]))
+
+
+@job("cashback.count_unknown_words", every_s=service.COUNT_EVERY_S)
+async def count_unknown_words(job: Job) -> None:
+    async with job.runtime.db.read() as session:
+        await service.count_unknown_words(session)
+
+
 @job("cashback.ensure_partitions", every_s=86_400)
 async def ensure_partitions(job: Job) -> None:
     async with job.write() as session:

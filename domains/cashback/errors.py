@@ -263,3 +263,31 @@ class BonusRuleOverlaps(Conflict):
 
 class BonusRuleEnded(Conflict):
     reason = "BONUS_RULE_ENDED"
+
+
+class ProposalNotFound(NotFound):
+    reason = "MAPPING_PROPOSAL_NOT_FOUND"
+
+
+class MappingUnchanged(Invalid):
+    """Every word would be read as it is read now."""
+
+    reason = "MAPPING_UNCHANGED"
+
+
+class MappingAmbiguous(Invalid):
+    """One word with two meanings: words that differ in case or space only are one."""
+
+    reason = "MAPPING_AMBIGUOUS"
+
+
+class MappingReplaced(PreconditionFailed):
+    """Another version has become the one that counts since the difference was shown."""
+
+    reason = "MAPPING_REPLACED"
+
+
+class ReplayUnderWay(PreconditionFailed):
+    """Of one source, one mapping is applied at a time."""
+
+    reason = "MAPPING_REPLAY_UNDER_WAY"

@@ -186,3 +186,36 @@ class FileState(StrEnum):
     QUEUED = "queued"
     DONE = "done"
     FAILED = "failed"
+
+
+class ProposalState(StrEnum):
+    """Of a status mapping. STOPPED: its job has failed at its last attempt, and an operator may go on with it."""
+
+    PROPOSED = "proposed"
+    PREVIEWING = "previewing"
+    PREVIEWED = "previewed"
+    APPLYING = "applying"
+    APPLIED = "applied"
+    STOPPED = "stopped"
+    DISCARDED = "discarded"
+
+
+_M = ProposalState
+PROPOSAL_STATES = StateMachine(
+    "proposed mapping",
+    {
+        _M.PROPOSED: [_M.PREVIEWING, _M.DISCARDED],
+        _M.PREVIEWING: [_M.PREVIEWED, _M.STOPPED],
+        _M.PREVIEWED: [_M.PREVIEWING, _M.APPLYING, _M.DISCARDED],
+        _M.APPLYING: [_M.APPLIED, _M.STOPPED],
+        _M.STOPPED: [_M.PREVIEWING, _M.APPLYING, _M.DISCARDED],
+    },
+)
+
+
+class ReplayOutcome(StrEnum):
+    """What another mapping makes of a sale. REFUSED: it would be a move that is not possible any more."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"

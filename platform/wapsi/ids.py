@@ -35,6 +35,11 @@ def time_of(id_: UUID) -> datetime:
     return datetime.fromtimestamp((id_.int >> 80) / 1000, tz=UTC)
 
 
+def least_id(moment: datetime) -> UUID:
+    """No id that was made at this moment or later is below it."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
 def parse_id(text: str, field: str) -> UUID:
     """Raises MalformedID, naming the field."""
     try:

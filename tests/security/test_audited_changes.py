@@ -66,6 +66,12 @@ CHANGES = {
         "conversion.approved", "conversion", thing="pending conversion"
     ),
     "POST /v1/admin/conversions/{conversion_id}:decline": Change("conversion.declined", "conversion"),
+    "POST /v1/admin/mapping-proposals": Change("mapping.proposed", "mapping", AFTER),
+    "POST /v1/admin/mapping-proposals/{proposal_id}:preview": Change("mapping.previewed", "mapping"),
+    "POST /v1/admin/mapping-proposals/{proposal_id}:apply": Change(
+        "mapping.applied", "mapping", thing="previewed proposal"
+    ),
+    "POST /v1/admin/mapping-proposals/{proposal_id}:discard": Change("mapping.discarded", "mapping"),
     "POST /v1/admin/rewards/{reward_id}:hold": Change("reward.held", "reward"),
     "POST /v1/admin/rewards/{reward_id}:release": Change("reward.released", "reward", thing="held reward"),
     "POST /v1/admin/bonus-rules": Change("bonus_rule.added", "bonus_rule", AFTER),
@@ -129,6 +135,13 @@ class Things:
 
     async def pending_conversion(self) -> UUID | None:
         return (await self.world.sale("pending")).conversion_id
+
+    async def previewed_proposal(self) -> str:
+        proposal_id = await self.world.thing("proposal_id")
+        await self.world.sql(
+            "UPDATE mapping_proposals SET state = 'previewed', previewed_at = now() WHERE id = $1", UUID(proposal_id)
+        )
+        return proposal_id
 
     async def paused_shop(self) -> str:
         return await self.world.thing("paused_slug")

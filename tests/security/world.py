@@ -182,6 +182,7 @@ class World:
             "sync_id": self._sync_id,
             "open_sync_id": self._open_sync_id,
             "click_id": self._click_id,
+            "proposal_id": self._proposal_id,
             "token": self._token,
             "conversion_id": self._conversion_id,
             "sale_id": self._sale_id,
@@ -343,6 +344,13 @@ class World:
             result = await cashback.ingest(session, self.runtime.keys, source, report)
         assert result.outcome == "applied", result
         return result
+
+    async def _proposal_id(self) -> str:
+        """Of a mapping; nothing is read by it."""
+        body = {"source": await self._network(), "words": {uuid4().hex: "pending"}}
+        answer = await self.api.post("/v1/admin/mapping-proposals", json=body, headers=self.headers("admin"))
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
 
     async def _conversion_id(self) -> str:
         return str((await self.sale()).conversion_id)

@@ -21,6 +21,7 @@ from domains.cashback.models.ledger import (
     StateChangeRow,
     TransactionRow,
 )
+from domains.cashback.models.mappings import ProposalRow, ReplayRow
 from domains.cashback.models.payouts import PayoutApprovalRow, PayoutRow, SandboxPayoutRow
 
 __all__ = [
@@ -43,6 +44,8 @@ __all__ = [
     "NetworkAdapterRow",
     "PayoutApprovalRow",
     "PayoutRow",
+    "ProposalRow",
+    "ReplayRow",
     "RewardRow",
     "SalesFileLineRow",
     "SalesFilePieceRow",

@@ -48,6 +48,7 @@ from domains.cashback.service.claims import (
 from domains.cashback.service.click_desk import ClickDesk, click_desk_of, create_click
 from domains.cashback.service.clicks import Click, NewClick, ensure_partitions, get_receipt
 from domains.cashback.service.conversions import decide, ingest, ingest_many
+from domains.cashback.service.differences import Difference, SaleDifference, difference, sales_of_difference
 from domains.cashback.service.doors import read_postback, take_in
 from domains.cashback.service.enquiries import EnquiryView, list_enquiries
 from domains.cashback.service.event_files import Format as FileFormat
@@ -87,8 +88,27 @@ from domains.cashback.service.payouts import (
     request_payout,
 )
 from domains.cashback.service.personal_data import PERSONAL_DATA
+from domains.cashback.service.proposals import (
+    COUNT_EVERY_S,
+    PREVIEW_MAPPING,
+    REPLAY_MAPPING,
+    MappingView,
+    ProposalView,
+    UnknownWord,
+    count_unknown_words,
+    get_proposal,
+    list_mappings,
+    list_proposals,
+    unknown_words,
+)
+from domains.cashback.service.proposals import apply as apply_mapping
+from domains.cashback.service.proposals import discard as discard_mapping
+from domains.cashback.service.proposals import preview as preview_mapping
+from domains.cashback.service.proposals import propose as propose_mapping
 from domains.cashback.service.providers import DEFAULT_PROVIDER, PROVIDERS, PayoutProvider, provider_of
 from domains.cashback.service.reconciliation import Line, reconcile, reconcile_and_report
+from domains.cashback.service.replays import run_preview, run_replay
+from domains.cashback.service.replays import stop as stop_mapping
 from domains.cashback.service.reports import Report, check_reporter
 from domains.cashback.service.rewards import hold, mark_overdue, release
 from domains.cashback.service.sales_files import (
@@ -142,14 +162,19 @@ from domains.cashback.states import (
     EventOutcome,
     FileState,
     PayoutState,
+    ProposalState,
+    ReplayOutcome,
     RewardState,
 )
 
 __all__ = [
+    "COUNT_EVERY_S",
     "DEFAULT_PROVIDER",
     "MAX_BYTES",
     "PERSONAL_DATA",
+    "PREVIEW_MAPPING",
     "PROVIDERS",
+    "REPLAY_MAPPING",
     "RETRIED_AT_ONCE",
     "SALES_QUEUE",
     "SEND_PAYOUT",
@@ -181,6 +206,7 @@ __all__ = [
     "ConversionNotFound",
     "ConversionState",
     "ConversionView",
+    "Difference",
     "Door",
     "EnquiryView",
     "EventMalformed",
@@ -197,6 +223,7 @@ __all__ = [
     "Line",
     "LineItem",
     "Malformed",
+    "MappingView",
     "MerchantNotReportable",
     "NetworkAdapter",
     "NewAdapter",
@@ -210,9 +237,13 @@ __all__ = [
     "Postback",
     "PostbackAddressUnknown",
     "PostbackUnsigned",
+    "ProposalState",
+    "ProposalView",
+    "ReplayOutcome",
     "Report",
     "RewardState",
     "RewardView",
+    "SaleDifference",
     "SaleEvent",
     "SalesFile",
     "Settlement",
@@ -221,11 +252,13 @@ __all__ = [
     "TrackingStats",
     "TransactionView",
     "Tried",
+    "UnknownWord",
     "Violation",
     "adapter_at_address",
     "add_bonus_rule",
     "add_file",
     "answer_claim",
+    "apply_mapping",
     "approve_claim",
     "attribute_sale",
     "balances",
@@ -236,10 +269,13 @@ __all__ = [
     "claim_details",
     "click_desk_of",
     "close_address",
+    "count_unknown_words",
     "create_click",
     "current_bonus_rules",
     "decide",
     "decline_bonus",
+    "difference",
+    "discard_mapping",
     "empty_accounts",
     "end_bonus_rule",
     "ensure_partitions",
@@ -253,6 +289,7 @@ __all__ = [
     "get_adapter",
     "get_file",
     "get_payout",
+    "get_proposal",
     "get_receipt",
     "get_reward",
     "get_transaction",
@@ -273,13 +310,17 @@ __all__ = [
     "list_events",
     "list_files",
     "list_lines",
+    "list_mappings",
     "list_payouts",
+    "list_proposals",
     "list_rewards",
     "mark_overdue",
     "missing_words",
     "move_claim",
     "park_unsent",
     "parse_event",
+    "preview_mapping",
+    "propose_mapping",
     "provider_of",
     "read_postback",
     "receive_file",
@@ -292,18 +333,23 @@ __all__ = [
     "request_payout",
     "retry_changes",
     "rotate_address",
+    "run_preview",
+    "run_replay",
+    "sales_of_difference",
     "seal_entries",
     "send_payout",
     "set_adapter",
     "sign_postback",
     "source_of",
     "statement",
+    "stop_mapping",
     "submit_claim",
     "sweep_payouts",
     "take_in",
     "take_in_file",
     "tracking_stats",
     "try_message",
+    "unknown_words",
     "verify_and_report",
     "verify_everything",
     "verify_ledger",

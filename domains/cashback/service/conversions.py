@@ -62,7 +62,7 @@ async def ingest_many(driver: asyncpg.Connection, keys: Keys, items: Sequence[It
     click_ids = {loading.click_id_of(event): None for _, event in told}
     seen = await loading.look(driver, events_of, sales, [id_ for id_ in click_ids if id_ is not None])
     answers = seen.events
-    known = await _load(driver, keys, seen, told)
+    known = await load_known(driver, keys, seen, told)
     before = dict(known.sales)
     events: list[Event] = []
     refused: dict[int, MerchantNotReportable] = {}
@@ -79,7 +79,7 @@ async def ingest_many(driver: asyncpg.Connection, keys: Keys, items: Sequence[It
             continue
         first[key] = position
         events.append(handling.row(answers[key]))
-    await write(driver, _written(known, before, events))
+    await write(driver, written_of(known, before, events))
     return [
         refused[position] if position in refused else _answer(answers[_event_key(item)], first, position, item)
         for position, item in enumerate(items)
@@ -102,7 +102,7 @@ def _sale_key(source: Source, event: SaleEvent) -> Key:
     return source.name, event.conversion_id
 
 
-async def _load(driver: asyncpg.Connection, keys: Keys, seen: loading.Look, told: Sequence[Told]) -> Known:
+async def load_known(driver: asyncpg.Connection, keys: Keys, seen: loading.Look, told: Sequence[Told]) -> Known:
     conversions = await loading.load_conversions(driver, seen.sale_ids)
     rewards = await loading.load_rewards(driver, seen.sale_ids)
     sales = {(row.source, row.external_id): (row, rewards.get(row.id)) for row in conversions}
@@ -136,7 +136,7 @@ async def _load(driver: asyncpg.Connection, keys: Keys, seen: loading.Look, told
     )
 
 
-def _written(known: Known, before: Mapping[Key, tuple[Conversion, Reward | None]], events: list[Event]) -> Written:
+def written_of(known: Known, before: Mapping[Key, tuple[Conversion, Reward | None]], events: list[Event]) -> Written:
     """Each sale and reward once, as its last event left it."""
     written = Written(events=events, drafts=known.drafts)
     for key, (row, reward) in known.sales.items():

@@ -11,6 +11,7 @@ from domains.cashback.errors import ConversionNotFound, RewardNotFound
 from domains.cashback.models import AdjustmentRow, ConversionRow, EventRow, RewardRow
 from domains.cashback.service import books, history, payouts, receipts
 from domains.cashback.service.clicks import find_click
+from domains.cashback.service.differences import readings_of
 from domains.cashback.service.history import StateChange
 from domains.cashback.service.story import StoryLine, tell
 from domains.cashback.service.views import (
@@ -107,6 +108,7 @@ async def explain_conversion(session: ReadSession, keys: Keys, conversion_id: UU
     ids = [row.id] if reward is None else [row.id, reward.id]
     changes = await history.of(session, *ids)
     ledger = await books.transactions_of_sale(session, row.id)
+    readings = await readings_of(session, row.source, row.external_id)
     withdrawals: list[payouts.PayoutView] = []
     if reward is not None and reward.confirmed_at is not None:
         withdrawals = await payouts.payouts_since(session, reward.customer_id, row.currency, reward.confirmed_at)
@@ -119,7 +121,7 @@ async def explain_conversion(session: ReadSession, keys: Keys, conversion_id: UU
     return Explanation(
         reward=earned,
         conversion=sale,
-        story=tell(sale, earned, merchant.name, click, seen, adjustments, changes, withdrawals),
+        story=tell(sale, earned, merchant.name, click, seen, adjustments, changes, withdrawals, readings),
         click=click,
         events=seen,
         attribution=row.attribution,

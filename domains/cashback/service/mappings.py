@@ -55,5 +55,16 @@ async def default_mapping(driver: asyncpg.Connection, source: str) -> tuple[int,
 
 def mapped(mapping: dict[str, str], word: str) -> ConversionState | None:
     """Our state for a network's word, None where the mapping does not know it."""
-    state = mapping.get(word.strip().lower())
+    state = mapping.get(normal(word))
     return None if state is None else ConversionState(state)
+
+
+async def active(driver: asyncpg.Connection, source: str) -> tuple[int, dict[str, str]]:
+    """The version of a source that counts, and its words."""
+    row = await driver.fetchrow(_LATEST, source)
+    return await default_mapping(driver, source) if row is None else (row[0], orjson.loads(row[1]))
+
+
+def normal(word: str) -> str:
+    """Words are compared without regard to case and to space around them."""
+    return word.strip().lower()

@@ -6,11 +6,21 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from domains.cashback.service.differences import Reading
 from domains.cashback.service.history import StateChange
+from domains.cashback.service.mappings import normal
 from domains.cashback.service.payouts import PayoutView
 from domains.cashback.service.rewards import MERCHANT_OVERDUE
 from domains.cashback.service.views import ConversionView, EventView, RewardView
-from domains.cashback.states import ConversionState, Door, Entity, EventOutcome, PayoutState, RewardState
+from domains.cashback.states import (
+    ConversionState,
+    Door,
+    Entity,
+    EventOutcome,
+    PayoutState,
+    ReplayOutcome,
+    RewardState,
+)
 from wapsi.money import Money, format_money
 
 _R = RewardState
@@ -63,6 +73,7 @@ def tell(
     corrections: Sequence[Correction],
     changes: Sequence[StateChange],
     withdrawals: Sequence[PayoutView],
+    readings: Sequence[Reading] = (),
 ) -> list[StoryLine]:
     lines = []
     if click is not None:
@@ -74,7 +85,8 @@ def tell(
                 f"You went to {merchant}{what}. Rates version {click.rate_schedule_version} were promised in {proof}.",
             )
         )
-    lines += [StoryLine(event.received_at, _event(event)) for event in events]
+    lines += [StoryLine(event.received_at, _event(event, readings)) for event in events]
+    lines += [StoryLine(reading.at, _reading(reading, sale, events)) for reading in readings if _tells(reading)]
     lines += [StoryLine(correction.at, _correction(correction, sale.currency)) for correction in corrections]
     for change in changes:
         words = _change(change, sale, reward, merchant)
@@ -86,13 +98,26 @@ def tell(
     return sorted(lines, key=lambda line: line.at)
 
 
-def _event(event: EventView) -> str:
+def _event(event: EventView, readings: Sequence[Reading]) -> str:
     if event.door is Door.OPERATOR:
         return f"An operator decided on the sale ({event.message})."
     said = f"{event.source} reported the sale as “{event.raw_status}”"
+    if any(reading.version == event.mapping_version and event.id in reading.event_ids for reading in readings):
+        return f"{said}, which was read anew later."
     if event.outcome is EventOutcome.APPLIED:
         return f"{said} (status mapping version {event.mapping_version})."
     return f"{said}; it changed nothing: {event.message}"
+
+
+def _tells(reading: Reading) -> bool:
+    return reading.outcome is not ReplayOutcome.UNCHANGED
+
+
+def _reading(reading: Reading, sale: ConversionView, events: Sequence[EventView]) -> str:
+    words = {normal(event.raw_status): event.raw_status for event in events if event.id in reading.event_ids}
+    meant = ", ".join(f"“{said}” as {reading.words[word]}" for word, said in words.items() if word in reading.words)
+    line = f"Version {reading.version} of the status mapping of {sale.source} took effect, which reads {meant}"
+    return f"{line}." if reading.outcome is ReplayOutcome.CHANGED else f"{line}; it changed nothing: {reading.message}"
 
 
 def _correction(correction: Correction, currency: str) -> str:

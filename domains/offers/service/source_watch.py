@@ -1,17 +1,16 @@
 """Late feeds: merchants from whom nothing new, and no confirmation of the old, has come for longer than agreed."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
 from sqlalchemy import text
 
 from domains.merchants import service as merchants
 from wapsi.db import WriteSession
+from wapsi.telemetry.lately import LatelyCounted
 
 log = structlog.get_logger(__name__)
 WATCH_EVERY_S = 60
@@ -46,22 +45,7 @@ class Turn:
     failures: int
 
 
-class _LateCount:
-    """What this process counted when it last watched. Another may have watched since, so an old count says nothing."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._taken_s: float | None = None
-
-    def take(self, count: int) -> None:
-        self._count, self._taken_s = count, time.monotonic()
-
-    def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
-        if self._taken_s is not None and time.monotonic() - self._taken_s < 2 * WATCH_EVERY_S:
-            yield Observation(self._count)
-
-
-late_count = _LateCount()
+late_count = LatelyCounted(WATCH_EVERY_S)
 _meter = metrics.get_meter(__name__)
 _meter.create_observable_gauge(
     "wapsi.offers.feeds_late", [late_count.observe], unit="{merchant}", description="Merchants whose feed is late now."

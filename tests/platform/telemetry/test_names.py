@@ -20,6 +20,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+from domains.cashback.service.proposals import waiting
 from domains.offers.service.source_watch import late_count
 from wapsi.db import Database
 from wapsi.roots import scheduler, worker
@@ -91,6 +92,7 @@ async def page(api: httpx2.AsyncClient, runtime: Runtime, db: Database, telemetr
     record_call("/wapsi.rpc.offers.v1.OfferSyncService/StartSync", "INTERNAL", 0.01, is_stream=False)
     TraceMessages()
     late_count.take(0)
+    waiting.take(0)
     watch_pools(db, runtime.settings, telemetry.meters)
     LoopLag(_NoLoop(), telemetry.meters)  # type: ignore[arg-type]
     depth = queue_depth.QueueDepth(telemetry.meters)

@@ -64,7 +64,7 @@ async def test_a_pushed_feed_that_changes_nothing_has_come(desk: Desk, shop: Any
 async def test_the_number_of_late_feeds_is_told_by_who_counted_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other workers stay silent, instead of repeating what they counted long ago."""
     clock_s = 1000.0
-    monkeypatch.setattr(source_watch, "time", SimpleNamespace(monotonic=lambda: clock_s))
+    monkeypatch.setattr("wapsi.telemetry.lately.time", SimpleNamespace(monotonic=lambda: clock_s))
     source_watch.late_count.take(7)
 
     def observed() -> list[float]:
