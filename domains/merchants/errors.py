@@ -55,3 +55,17 @@ class RatesNotLater(PreconditionFailed):
     """A schedule must begin after the latest one does, and not in the past."""
 
     reason = "RATES_NOT_LATER"
+
+
+class BoostInvalid(Invalid):
+    """A campaign that would raise nothing, or lies in the past."""
+
+    reason = "BOOST_INVALID"
+
+
+class BoostNotFound(NotFound):
+    reason = "BOOST_NOT_FOUND"
+
+
+class BoostEnded(Conflict):
+    reason = "BOOST_ENDED"

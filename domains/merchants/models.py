@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    Index,
     LargeBinary,
     PrimaryKeyConstraint,
     String,
@@ -159,3 +160,31 @@ class RateRow(Base):
     fixed_minor: Mapped[int | None] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(String(3))
     cap_minor: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class BoostRow(Base):
+    """A campaign: what it adds to the rates of clicks in [starts_at, ends_at). Of a null `rate_category` or
+    `customer_type` all are raised; `joined_from`: only for customers who joined since. Only ever changed by ending."""
+
+    __tablename__ = "rate_boosts"
+    __table_args__ = (
+        CheckConstraint("customer_type IN ('new', 'existing')", name="customer_type"),
+        CheckConstraint("num_nonnulls(added_bps, added_minor) = 1", name="kind"),
+        CheckConstraint("added_bps BETWEEN 1 AND 10000 AND added_minor > 0 AND raised_cap_minor > 0", name="amounts"),
+        CheckConstraint("ends_at >= starts_at", name="ends_at"),
+        Index("ix_rate_boosts_merchant_id_ends_at", "merchant_id", "ends_at"),
+    )
+
+    id: Mapped[PrimaryID]
+    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"))
+    name: Mapped[str]
+    rate_category: Mapped[str | None]
+    customer_type: Mapped[str | None]
+    joined_from: Mapped[datetime | None]
+    added_bps: Mapped[int | None]
+    added_minor: Mapped[int | None] = mapped_column(BigInteger)
+    raised_cap_minor: Mapped[int | None] = mapped_column(BigInteger)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    created_by: Mapped[str]
+    created_at: Mapped[CreatedAt]

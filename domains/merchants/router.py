@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from typing import Annotated, cast
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -9,6 +10,8 @@ from starlette.responses import Response
 from domains.merchants import service
 from domains.merchants.schemas import (
     AdminMerchantOut,
+    BoostIn,
+    BoostOut,
     MerchantIn,
     MerchantOut,
     MerchantPatch,
@@ -92,6 +95,7 @@ async def get_rates(request: Request, session: ReadDep, slug: SlugPath) -> Respo
             merchant=slug,
             current=None if current is None else ScheduleOut.of(current),
             upcoming=[ScheduleOut.of(schedule) for schedule in upcoming],
+            boosts=[BoostOut.of(boost) for boost in await service.boosts_of(session, merchant.id)],
         ),
         public=True,
     )
@@ -220,6 +224,29 @@ async def publish_rates(
         return ScheduleOut.of(await service.publish_rates(session, principal, slug, body.to_schedule()))
 
     return await idempotency.answer(work, location=lambda _: f"/v1/merchants/{slug}/rates")
+
+
+@admin_router.post(
+    "/merchants/{slug}/boosts",
+    status_code=201,
+    response_model=BoostOut,
+    responses={**_REFUSED, **problem_responses(400, 404, 409)},
+)
+async def add_boost(
+    session: WriteDep, principal: Writer, idempotency: IdempotencyDep, slug: SlugPath, body: BoostIn
+) -> Response:
+    """A campaign that raises rates for a while. It is never changed, only ended."""
+
+    async def work() -> BoostOut:
+        return BoostOut.of(await service.add_boost(session, principal, slug, body.to_boost()))
+
+    return await idempotency.answer(work, location=lambda _: f"/v1/merchants/{slug}/rates")
+
+
+@admin_router.post("/merchants/{slug}/boosts/{boost_id}:end", responses={**_REFUSED, **problem_responses(404, 409)})
+async def end_boost(session: WriteDep, principal: Writer, slug: SlugPath, boost_id: UUID) -> BoostOut:
+    """For clicks from now on; those before keep what they were promised."""
+    return BoostOut.of(await service.end_boost(session, principal, slug, boost_id))
 
 
 async def _move(session: WriteSession, principal: Principal, slug: str, target: MerchantStatus) -> AdminMerchantOut:

@@ -16,11 +16,13 @@ from pydantic import (
 )
 
 from domains.merchants.service import (
+    Boost,
     CustomerType,
     MerchantRef,
     MerchantStatus,
     NetworkKind,
     NetworkRef,
+    NewBoost,
     NewSchedule,
     Rate,
     RateKind,
@@ -149,12 +151,52 @@ class ScheduleOut(BaseModel):
         return cls.model_validate(schedule, from_attributes=True)
 
 
+class BoostOut(BaseModel):
+    """A campaign: clicks from `starts_at` up to, not including, `ends_at` have rates that are raised by `added_bps`
+    hundredths of a percent, or by `added_minor`. A null category or type stands for all; with `joined_from` it is for
+    customers who joined since then. Of several, the one that adds most counts."""
+
+    id: UUID
+    name: str
+    rate_category: str | None
+    customer_type: CustomerType | None
+    joined_from: datetime | None
+    added_bps: int | None
+    added_minor: int | None
+    raised_cap_minor: int | None
+    starts_at: datetime
+    ends_at: datetime
+
+    @classmethod
+    def of(cls, boost: Boost) -> Self:
+        return cls.model_validate(boost, from_attributes=True)
+
+
+class BoostIn(_In):
+    """Without `starts_at` it holds at once."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    ends_at: Moment
+    starts_at: Moment | None = None
+    rate_category: Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] | None = None
+    customer_type: CustomerType | None = None
+    joined_from: Moment | None = None
+    added_bps: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
+    added_minor: Annotated[int, Field(ge=1, le=10**12, strict=True)] | None = None
+    raised_cap_minor: Annotated[int, Field(ge=1, le=10**12, strict=True)] | None = None
+
+    def to_boost(self) -> NewBoost:
+        return NewBoost(**self.model_dump())
+
+
 class RatesOut(BaseModel):
-    """`current` is null for a merchant whose first rates have not begun."""
+    """`current` is null for a merchant whose first rates have not begun. `boosts` are campaigns that hold or are to
+    come."""
 
     merchant: str
     current: ScheduleOut | None
     upcoming: list[ScheduleOut]
+    boosts: list[BoostOut]
 
 
 class RateIn(_In):

@@ -52,6 +52,8 @@ CHANGES = {
     "POST /v1/admin/merchants/{slug}:pause": Change("merchant.paused", "merchant"),
     "POST /v1/admin/merchants/{slug}:archive": Change("merchant.archived", "merchant"),
     "POST /v1/admin/merchants/{slug}/rates": Change("rates.published", "merchant", AFTER),
+    "POST /v1/admin/merchants/{slug}/boosts": Change("boost.added", "merchant", AFTER),
+    "POST /v1/admin/merchants/{slug}/boosts/{boost_id}:end": Change("boost.ended", "merchant"),
     "PUT /v1/admin/merchants/{slug}/feed-source": Change("feed_source.created", "merchant", AFTER),
     "DELETE /v1/admin/merchants/{slug}/feed-source": Change("feed_source.removed", "merchant", BEFORE),
     "POST /v1/admin/merchants/{slug}/feed-source:fetch": Change(

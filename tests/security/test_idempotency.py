@@ -50,6 +50,7 @@ REPEATABLE = {
     "POST /v1/admin/merchants/{slug}:activate": _A_MOVE,
     "POST /v1/admin/merchants/{slug}:pause": _A_MOVE,
     "POST /v1/admin/merchants/{slug}:archive": _A_MOVE,
+    "POST /v1/admin/merchants/{slug}/boosts/{boost_id}:end": _A_MOVE,
     "POST /v1/admin/merchants/{slug}/feed-source:fetch": "while a fetch is under way, none is started",
     "POST /v1/admin/producers/{producer_id}:revoke": _A_MOVE,
     "POST /v1/admin/producers/{producer_id}/keys/{key_prefix}:revoke": _A_MOVE,

@@ -187,6 +187,7 @@ class World:
             "conversion_id": self._conversion_id,
             "sale_id": self._sale_id,
             "reward_id": self._reward_id,
+            "boost_id": self._boost_id,
             "rule_id": self._rule_id,
             "bonus_id": self._bonus_id,
             "new_currency": self._new_currency,
@@ -376,6 +377,11 @@ class World:
     async def _new_currency(self) -> str:
         """In which no bonus is promised."""
         return "X" + "".join(random.choices(string.ascii_uppercase, k=2))
+
+    async def _boost_id(self) -> str:
+        new = merchants.NewBoost("Eid", datetime.now(UTC) + timedelta(days=1), added_bps=100)
+        async with self.runtime.db.write() as session:
+            return str((await merchants.add_boost(session, None, "shop", new)).id)
 
     async def _rule_id(self) -> str:
         rule = cashback.NewBonusRule(

@@ -78,7 +78,7 @@ class ClickBook:
         self._keys = keys
         self._public_url = public_url
         self._visits = visits.Visits()
-        self._terms: dict[UUID, tuple[Visit, bytes]] = {}
+        self._terms: dict[UUID, tuple[Visit, dict[tuple[merchants.Boost, ...], _Terms]]] = {}
         self.under_way = click_rows.UnderWay()
 
     async def record(self, driver: asyncpg.Connection, requests: Sequence[ClickRequest]) -> list[Click | DomainError]:
@@ -128,8 +128,11 @@ class ClickBook:
         landing = check_landing_link(_landing_link(new, merchant, offer), merchant.allowed_landing_hosts)
         if schedule is None:
             raise visits.no_rates(merchant.id)
-        receipt = receipts.promise(click_id, request.customer_id, at, merchant, schedule, offer)
-        signed = receipts.sign(self._keys, self._public_url, receipt, self._terms_of(visit, receipt))
+        terms = self._terms_of(visit, schedule, request.customer_id, at)
+        receipt = receipts.promise(click_id, request.customer_id, at, merchant, terms.schedule, offer, terms.raised)
+        if terms.claims is None:
+            terms.claims = receipts.terms_of(self._public_url, receipt)
+        signed = receipts.sign(self._keys, self._public_url, receipt, terms.claims)
         agent, bot = _user_agent(new.user_agent[:_USER_AGENT_LENGTH])
         row = NewRow(
             id=click_id,
@@ -148,11 +151,25 @@ class ClickBook:
         )
         return Click(click_id, f"{self._public_url}/r/{click_token(self._keys, click_id)}", signed), row
 
-    def _terms_of(self, visit: Visit, receipt: receipts.Receipt) -> bytes:
-        known = self._terms.get(receipt.merchant_id)
+    def _terms_of(self, visit: Visit, schedule: merchants.RateSchedule, customer_id: UUID, at: datetime) -> "_Terms":
+        """What is promised to this customer: alike for all who have the same campaigns."""
+        boosts = tuple(boost for boost in visit.boosts if boost.is_for(time_of(customer_id), at))
+        known = self._terms.get(visit.merchant.id)
         if known is None or known[0] is not visit:
-            known = self._terms[receipt.merchant_id] = (visit, receipts.terms_of(self._public_url, receipt))
-        return known[1]
+            known = self._terms[visit.merchant.id] = (visit, {})
+        terms = known[1].get(boosts)
+        if terms is None:
+            terms = known[1][boosts] = _Terms(*merchants.raised(schedule, boosts))
+        return terms
+
+
+@dataclass(slots=True)
+class _Terms:
+    """The rates with what campaigns add, and the claims of receipts that they make, once there is one."""
+
+    schedule: merchants.RateSchedule
+    raised: tuple[merchants.RaisedRate, ...]
+    claims: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

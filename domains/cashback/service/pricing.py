@@ -7,7 +7,7 @@ from typing import Any
 from domains.cashback.service.events import LineItem
 from domains.cashback.service.receipts import Receipt
 from domains.merchants import service as merchants
-from domains.merchants.service import Rate, RateKind
+from domains.merchants.service import RaisedRate, Rate, RateKind, RateSchedule
 from wapsi.money import Money, format_money
 
 # Of the categories that share a rate, so many are named in a sentence.
@@ -30,13 +30,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """`steps` tell the calculation in words; there are no `parts` where nothing is earned at all."""
+    """`steps` tell the calculation in words; there are no `parts` where nothing is earned at all. `up_to_minor` is
+    above the amount where that is provisional."""
 
     amount_minor: int
     currency: str
     parts: tuple[Part, ...]
     steps: tuple[str, ...]
     others: tuple[tuple[Rate, str], ...]
+    up_to_minor: int = 0
 
     @property
     def rate(self) -> Rate | None:
@@ -54,6 +56,8 @@ class Price:
             "not_matched": [{**_rate_json(rate), "why": why} for rate, why in self.others],
             "steps": list(self.steps),
         }
+        if self.up_to_minor > self.amount_minor:
+            told["provisional_up_to_minor"] = self.up_to_minor
         if any(part.lines for part in self.parts):
             told["parts"] = [_part_json(part) for part in self.parts]
         return told
@@ -79,30 +83,68 @@ def price(
     category = rate_category or receipt.offer_category or ""
     schedule = receipt.schedule
     steps = [f"The sale: {_words(order_amount_minor, currency)}."]
-    if not lines:
-        rate = schedule.rate_for(category, customer_type)
-        parts = [_part(rate, order_amount_minor, currency, "it", (), steps)]
-        categories = {category}
-    else:
-        bought = _of_order(lines, order_amount_minor, category)
-        if sum(line.amount_minor for line in lines) > order_amount_minor:
-            steps.append("Its lines cost more before what was taken off the order; that is shared among them.")
-        by_rate: dict[Rate, list[LineItem]] = {}
-        for line in bought:
-            by_rate.setdefault(schedule.rate_for(line.category, customer_type), []).append(line)
-        parts = [
-            _part(rate, sum(line.amount_minor for line in mine), currency, _named(mine), tuple(mine), steps)
-            for rate, mine in by_rate.items()
-        ]
-        categories = {line.category for line in bought}
+    bought = _of_order(lines, order_amount_minor, category) if lines else []
+    if sum(line.amount_minor for line in lines) > order_amount_minor:
+        steps.append("Its lines cost more before what was taken off the order; that is shared among them.")
+    shares = _shares(schedule, customer_type, bought) if lines else {schedule.rate_for(category, customer_type): []}
+    parts = [_part(rate, order_amount_minor, currency, mine, steps) for rate, mine in shares.items()]
     amount_minor = sum(part.reward_minor for part in parts)
     if len(parts) > 1:
         steps.append(f"Together: {_words(amount_minor, currency)}.")
+    steps += [_campaign(raised) for raised in receipt.raised if _is_of(raised, parts)]
+    up_to_minor = amount_minor
+    if customer_type == "unknown":
+        up_to_minor = _most(schedule, order_amount_minor, category, bought, at_least=amount_minor)
+        if up_to_minor > amount_minor:
+            steps.append(
+                "The shop has not said whether you were a new customer there. Depending on that it becomes up to"
+                f" {_words(up_to_minor, currency)}."
+            )
     chosen = [part.rate for part in parts]
+    categories = {line.category for line in bought} if lines else {category}
     others = tuple(
         (other, _why_not(other, chosen, categories, customer_type)) for other in schedule.rates if other not in chosen
     )
-    return Price(amount_minor, currency, tuple(parts), tuple(steps), others)
+    return Price(amount_minor, currency, tuple(parts), tuple(steps), others, up_to_minor)
+
+
+def _shares(schedule: RateSchedule, customer_type: str, bought: Sequence[LineItem]) -> dict[Rate, list[LineItem]]:
+    """Which lines have which rate."""
+    shares: dict[Rate, list[LineItem]] = {}
+    for line in bought:
+        shares.setdefault(schedule.rate_for(line.category, customer_type), []).append(line)
+    return shares
+
+
+def _most(
+    schedule: RateSchedule, order_amount_minor: int, category: str, bought: Sequence[LineItem], *, at_least: int
+) -> int:
+    """What it may become once the shop says what kind of customer it was: a price is provisional until then."""
+    most_minor = at_least
+    for kind in {str(rate.customer_type) for rate in schedule.rates} - {"unknown"}:
+        if bought:
+            shares = _shares(schedule, kind, bought)
+            minor = sum(
+                merchants.reward_minor(rate, sum(line.amount_minor for line in mine)) for rate, mine in shares.items()
+            )
+        else:
+            minor = merchants.reward_minor(schedule.rate_for(category, kind), order_amount_minor)
+        most_minor = max(most_minor, minor)
+    return most_minor
+
+
+def _is_of(raised: RaisedRate, parts: Sequence[Part]) -> bool:
+    return any(
+        (part.rate.rate_category, part.rate.customer_type) == (raised.rate_category, raised.customer_type)
+        for part in parts
+    )
+
+
+def _campaign(raised: RaisedRate) -> str:
+    what = f"for {raised.rate_category} " if raised.rate_category else ""
+    if raised.added_bps is not None:
+        return f"The campaign “{raised.name}” had raised the rate {what}by {_percent(raised.added_bps)} %."
+    return f"The campaign “{raised.name}” had raised the amount {what}when you clicked."
 
 
 def _of_order(lines: Sequence[LineItem], order_amount_minor: int, category: str) -> list[LineItem]:
@@ -128,21 +170,26 @@ def _of_order(lines: Sequence[LineItem], order_amount_minor: int, category: str)
     return bought
 
 
-def _part(
-    rate: Rate, amount_minor: int, currency: str, of_what: str, lines: tuple[LineItem, ...], steps: list[str]
-) -> Part:
+def _part(rate: Rate, order_amount_minor: int, currency: str, lines: Sequence[LineItem], steps: list[str]) -> Part:
+    """Of the lines, or where there are none of the order."""
+    amount_minor = sum(line.amount_minor for line in lines) if lines else order_amount_minor
     uncapped_minor = merchants.uncapped_minor(rate, amount_minor)
     if rate.kind is RateKind.FIXED:
-        steps.append(f"A fixed {_words(uncapped_minor, currency)} {'a sale' if not lines else 'for ' + of_what}.")
+        what = f"for {_named(lines)}" if lines else "a sale"
+        steps.append(f"A fixed {_words(uncapped_minor, currency)} {what}.")
     else:
         assert rate.percent_bps is not None
-        percent = f"{rate.percent_bps // 100}.{rate.percent_bps % 100:02d}"
-        what = f"{_words(amount_minor, currency)} for {of_what}" if lines else of_what
+        what = f"{_words(amount_minor, currency)} for {_named(lines)}" if lines else "it"
+        percent = _percent(rate.percent_bps)
         steps.append(f"{percent} % of {what}, cut to the minor unit: {_words(uncapped_minor, currency)}.")
     reward_minor = merchants.reward_minor(rate, amount_minor)
     if reward_minor < uncapped_minor:
         steps.append(f"No more than the cap: {_words(reward_minor, currency)}.")
-    return Part(rate, amount_minor, reward_minor, lines)
+    return Part(rate, amount_minor, reward_minor, tuple(lines))
+
+
+def _percent(bps: int) -> str:
+    return f"{bps // 100}.{bps % 100:02d}"
 
 
 def _named(lines: Sequence[LineItem]) -> str:

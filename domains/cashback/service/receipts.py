@@ -3,14 +3,14 @@
 A receipt is a JWS (EdDSA, `typ` receipt+jwt, `aud` wapsi-receipt); its key is in the published key set.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from domains.merchants.service import CustomerType, MerchantRef, Rate, RateKind, RateSchedule
+from domains.merchants.service import CustomerType, MerchantRef, RaisedRate, Rate, RateKind, RateSchedule
 from domains.offers.service import OfferRef
 from wapsi.clock import now
 from wapsi.security.signing import Keys, SignatureInvalid, claims_of
@@ -28,7 +28,8 @@ class ReceiptInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was promised. `offer_category` is None for a click on a merchant as a whole.
+    """What was promised. `offer_category` is None for a click on a merchant as a whole. `raised`: which of the
+    schedule's rates a campaign has raised, and by how much.
 
     `eligible` is False where the offer earns nothing. The two dates are when the sale should appear and when the
     merchant should have decided.
@@ -49,6 +50,7 @@ class Receipt:
     validation_days: int
     expected_tracking_at: datetime
     expected_confirmation_at: datetime
+    raised: tuple[RaisedRate, ...] = ()
 
 
 def promise(
@@ -58,6 +60,7 @@ def promise(
     merchant: MerchantRef,
     schedule: RateSchedule,
     offer: OfferRef | None,
+    raised: tuple[RaisedRate, ...] = (),
 ) -> Receipt:
     return Receipt(
         click_id=click_id,
@@ -75,6 +78,7 @@ def promise(
         validation_days=merchant.validation_days,
         expected_tracking_at=clicked_at + timedelta(days=merchant.tracking_days),
         expected_confirmation_at=clicked_at + timedelta(days=merchant.tracking_days + merchant.validation_days),
+        raised=raised,
     )
 
 
@@ -114,6 +118,8 @@ def terms_of(issuer: str, receipt: Receipt) -> bytes:
         "click_window_days": receipt.click_window_days,
         "validation_days": receipt.validation_days,
     }
+    if receipt.raised:
+        claims["raised_rates"] = [asdict(rate) for rate in receipt.raised]
     return orjson.dumps(claims)[1:-1]
 
 
@@ -164,6 +170,10 @@ def _receipt(claims: dict[str, Any]) -> Receipt:
         validation_days=claims["validation_days"],
         expected_tracking_at=_moment(claims["expected_tracking_at"]),
         expected_confirmation_at=_moment(claims["expected_confirmation_at"]),
+        raised=tuple(
+            RaisedRate(**{**claim, "customer_type": CustomerType(claim["customer_type"])})
+            for claim in claims.get("raised_rates", ())
+        ),
     )
 
 

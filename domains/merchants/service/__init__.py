@@ -1,6 +1,9 @@
 """What the merchants domain can do. Other domains enter here."""
 
 from domains.merchants.errors import (
+    BoostEnded,
+    BoostInvalid,
+    BoostNotFound,
     CurrencyUnknown,
     DeepLinkTemplateInvalid,
     LandingHostInvalid,
@@ -15,6 +18,7 @@ from domains.merchants.errors import (
     RatesNotLater,
 )
 from domains.merchants.models import PUBLIC_STATUSES, CustomerType, MerchantStatus, NetworkKind, RateKind
+from domains.merchants.service.boosts import NewBoost, add_boost, boosts_of, end_boost, raised
 from domains.merchants.service.directory import (
     VERSION_SQL,
     Directory,
@@ -45,10 +49,12 @@ from domains.merchants.service.networks import (
 )
 from domains.merchants.service.rates import current_and_upcoming, current_versions, publish_rates, rates_at
 from domains.merchants.service.refs import (
+    Boost,
     MerchantRef,
     NetworkRef,
     NewMerchant,
     NewSchedule,
+    RaisedRate,
     Rate,
     RateSchedule,
 )
@@ -57,6 +63,10 @@ __all__ = [
     "ENCRYPTED",
     "PUBLIC_STATUSES",
     "VERSION_SQL",
+    "Boost",
+    "BoostEnded",
+    "BoostInvalid",
+    "BoostNotFound",
     "CurrencyUnknown",
     "CustomerType",
     "DeepLinkTemplateInvalid",
@@ -74,20 +84,25 @@ __all__ = [
     "NetworkKind",
     "NetworkNotFound",
     "NetworkRef",
+    "NewBoost",
     "NewMerchant",
     "NewSchedule",
     "NoRates",
+    "RaisedRate",
     "Rate",
     "RateKind",
     "RateSchedule",
     "RatesInvalid",
     "RatesNotLater",
     "active_merchants",
+    "add_boost",
+    "boosts_of",
     "create_merchant",
     "create_network",
     "current_and_upcoming",
     "current_versions",
     "directory",
+    "end_boost",
     "get_merchant",
     "get_merchant_by_id",
     "get_network",
@@ -98,6 +113,7 @@ __all__ = [
     "note_change",
     "postback_secrets",
     "publish_rates",
+    "raised",
     "rates_at",
     "reward_minor",
     "rotate_network_secret",

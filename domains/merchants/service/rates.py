@@ -127,6 +127,8 @@ def _check_rates(rates: Sequence[Rate], currency: str) -> None:
         violations.append(FieldViolation("rates", "has a category and customer type twice"))
     if ("", CustomerType.UNKNOWN) not in keys:
         violations.append(FieldViolation("rates", "needs a default: an empty category for the customer type unknown"))
+    else:
+        violations += _backwards(rates)
     if len(rates) > MAX_RATES:
         violations.append(FieldViolation("rates", f"has more than {MAX_RATES} lines"))
     if violations:
@@ -134,6 +136,23 @@ def _check_rates(rates: Sequence[Rate], currency: str) -> None:
         raise RatesInvalid(
             f"These rates cannot be published: {first.field} {first.description}.", violations=violations
         )
+
+
+def _backwards(rates: Sequence[Rate]) -> list[FieldViolation]:
+    """Whether a customer is new is often told late: what was shown as unknown until then must not become less."""
+    unknowns = {rate.rate_category: rate for rate in rates if rate.customer_type == CustomerType.UNKNOWN}
+    violations = []
+    for position, rate in enumerate(rates):
+        unknown = unknowns.get(rate.rate_category, unknowns[""])
+        if rate.customer_type == CustomerType.UNKNOWN or unknown.kind != rate.kind:
+            continue
+        less = (rate.percent_bps or 0, rate.fixed_minor or 0) < (unknown.percent_bps or 0, unknown.fixed_minor or 0)
+        lower_cap = rate.cap_minor is not None and (unknown.cap_minor is None or rate.cap_minor < unknown.cap_minor)
+        if less or lower_cap:
+            violations.append(
+                FieldViolation(f"rates.{position}", f"gives {rate.customer_type} customers less than unknown ones")
+            )
+    return violations
 
 
 def _rate_fault(rate: Rate, currency: str) -> str | None:

@@ -100,6 +100,42 @@ class RateSchedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Boost:
+    """A campaign that raises rates of a merchant for clicks in [starts_at, ends_at).
+
+    It adds `added_bps` to percentages, or `added_minor` to fixed amounts, of the `rate_category` and `customer_type`;
+    of None, of all. A cap below `raised_cap_minor` becomes that. With `joined_from` it is only for customers who joined
+    since then.
+    """
+
+    id: UUID
+    name: str
+    rate_category: str | None
+    customer_type: CustomerType | None
+    joined_from: datetime | None
+    added_bps: int | None
+    added_minor: int | None
+    raised_cap_minor: int | None
+    starts_at: datetime
+    ends_at: datetime
+
+    def is_for(self, joined_at: datetime, at: datetime) -> bool:
+        """Whether a click at that moment has it, by a customer who joined then."""
+        return self.starts_at <= at < self.ends_at and (self.joined_from is None or joined_at >= self.joined_from)
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedRate:
+    """By how much a campaign has raised the rate of this category and type."""
+
+    rate_category: str
+    customer_type: CustomerType
+    name: str
+    added_bps: int | None
+    added_minor: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewSchedule:
     """Rates to be published. `valid_from` None is at once. The rates' currency must be the merchant's."""
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from domains.merchants.errors import MerchantNotFound, NoRates
 from domains.merchants.models import CustomerType, MerchantStatus, RateKind
-from domains.merchants.service.refs import MerchantRef, Rate, RateSchedule
+from domains.merchants.service.refs import Boost, MerchantRef, Rate, RateSchedule
 
 # The row's version changes with whoever changes the row; a schedule never changes, so that its number says enough.
 # By keys alone, however large the tables were when the session made its plan.
@@ -25,19 +25,24 @@ _MERCHANTS = """SELECT m.xmin::text AS row_version, m.id, m.slug, m.name, m.stat
 _SCHEDULES = """SELECT s.id, s.merchant_id, s.version, s.valid_from, s.exclusions, s.terms
     FROM unnest($1::uuid[], $2::integer[]) AS k (merchant_id, version)
     JOIN rate_schedules s ON s.merchant_id = k.merchant_id AND s.version = k.version"""
+_BOOSTS = """SELECT id, name, rate_category, customer_type, joined_from, added_bps, added_minor, raised_cap_minor,
+        starts_at, ends_at, merchant_id
+    FROM rate_boosts WHERE merchant_id = ANY($1) AND ends_at > $2 ORDER BY starts_at, id"""
 _RATES = """SELECT schedule_id, rate_category, customer_type, kind, percent_bps, fixed_minor, currency, cap_minor
     FROM rates WHERE schedule_id = ANY($1) ORDER BY rate_category, customer_type"""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A merchant as it is now, and the schedule valid at the moment; None where no rates had begun.
+    """A merchant as it is now, and the schedule valid at the moment; None where no rates had begun. With the campaigns
+    that hold or are to come: the merchant's row changes with them.
 
     The same object as long as neither has changed.
     """
 
     merchant: MerchantRef
     schedule: RateSchedule | None
+    boosts: tuple[Boost, ...] = ()
 
 
 @dataclass(slots=True)
@@ -78,7 +83,7 @@ class Visits:
         rows = await driver.fetch(_NOW, list(wanted), list(unknown), at)
         changed = [row for row in rows if not self._is_known(row)]
         if changed:
-            await self._load(driver, changed)
+            await self._load(driver, changed, at)
         found: dict[UUID | str, Visit] = {}
         for row in rows:
             visit = self._known[row[0]].visit
@@ -92,11 +97,14 @@ class Visits:
         schedule = known.visit.schedule
         return bool(row[3] == (None if schedule is None else schedule.version))
 
-    async def _load(self, driver: asyncpg.Connection, changed: Sequence[asyncpg.Record]) -> None:
+    async def _load(self, driver: asyncpg.Connection, changed: Sequence[asyncpg.Record], at: datetime) -> None:
         versions = {row["id"]: row["rates_version"] for row in changed}
         schedules = await _schedules(driver, [(id_, version) for id_, version in versions.items() if version])
+        boosts: dict[UUID, list[Boost]] = {}
+        for row in await driver.fetch(_BOOSTS, list(versions), at):
+            boosts.setdefault(row["merchant_id"], []).append(_boost(row))
         for row in await driver.fetch(_MERCHANTS, list(versions)):
-            visit = Visit(_merchant(row), schedules.get(row["id"]))
+            visit = Visit(_merchant(row), schedules.get(row["id"]), tuple(boosts.get(row["id"], ())))
             self._known[row["id"]] = _Known(row["row_version"], visit)
             self._ids[row["slug"]] = row["id"]
 
@@ -119,6 +127,13 @@ async def _schedules(driver: asyncpg.Connection, wanted: Collection[tuple[UUID, 
         )
         for row in rows
     }
+
+
+def _boost(row: Any) -> Boost:
+    fields = dict(row)
+    del fields["merchant_id"]
+    kind = fields["customer_type"]
+    return Boost(**{**fields, "customer_type": None if kind is None else CustomerType(kind)})
 
 
 def _merchant(row: Any) -> MerchantRef:

@@ -180,6 +180,9 @@ def fixed(amount_minor: int | None, **changes: Any) -> Rate:
         ([fixed(None, kind=RateKind.PERCENT, percent_bps=10_001)], "10000"),
         ([fixed(None, kind=RateKind.PERCENT)], "percent_bps"),
         ([fixed(1, rate_category=str(number)) for number in range(1001)], "1000"),
+        ([fixed(2), fixed(1, customer_type=CustomerType.EXISTING)], "existing customers less than unknown ones"),
+        ([fixed(2), fixed(1, rate_category="a", customer_type=CustomerType.NEW)], "new customers less than unknown"),
+        ([fixed(2), fixed(2, customer_type=CustomerType.NEW, cap_minor=1)], "new customers less than unknown ones"),
     ],
 )
 async def test_rates_that_make_no_sense_are_refused(
