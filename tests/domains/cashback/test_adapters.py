@@ -310,7 +310,8 @@ def test_generic_mapping_takes_whole_minor_units() -> None:
     mapping = {"fields": {"conversion_id": "id", "status": "s", "order_amount": "a"}, "amounts": "minor"}
     settings = AdapterSettings(currency="PKR", mapping=mapping)
     assert said(one("generic", get(id="1", s="x", a="125050"), settings))["order_amount_minor"] == 125050
-    assert "whole number" in one("generic", get(id="1", s="x", a="1250.50"), settings).fault
+    for amount in ("1250.50", "9" * 5000, "-" + "9" * 19, "1e3", "--1"):
+        assert "whole number" in one("generic", get(id="1", s="x", a=amount), settings).fault
 
 
 def test_generic_mapping_reads_lines() -> None:

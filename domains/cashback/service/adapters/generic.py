@@ -7,6 +7,7 @@ A field is named by its path, with dots into objects; several, as a list, are jo
 has dots, the whole name is tried first.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,9 @@ from domains.cashback.service.adapters.shapes import AdaptedEvent, AdapterSettin
 from domains.cashback.service.events import Malformed
 
 KIND = "generic"
+# No amount has more, and Python reads no number of thousands.
+_MOST_DIGITS = 18
+_WHOLE = re.compile(rf"-?[0-9]{{1,{_MOST_DIGITS}}}")
 Name = Literal[
     "event_id",
     "conversion_id",
@@ -161,8 +165,8 @@ def _whole(value: Any, name: str) -> int | None:
     text = text_of(value)
     if not text:
         return None
-    if not (text.isascii() and text.removeprefix("-").isdigit()):
-        raise Malformed(f"{name}: is not a whole number")
+    if not _WHOLE.fullmatch(text):
+        raise Malformed(f"{name}: is not a whole number of at most {_MOST_DIGITS} digits")
     return int(text)
 
 
