@@ -109,6 +109,21 @@ GOOD: dict[str, dict[str, Any]] = {
         "occurred_at": "2025-11-13T12:05:00Z",
         "reason": "",
     },
+    "standard": {
+        "event_id": "message-1",
+        "conversion_id": "sale-1",
+        "click_id": None,
+        "merchant": "daraz",
+        "status": "pending",
+        "order_amount_minor": 125_000,
+        "commission_minor": 10_000,
+        "currency": "PKR",
+        "rate_category": "",
+        "line_items": [{"sku": "a", "category": "", "quantity": 1, "amount_minor": 125_000}],
+        "customer_type": "new",
+        "occurred_at": "2025-11-13T12:05:00Z",
+        "reason": "",
+    },
 }
 # Around the rows of a network.
 WRAPPINGS = ("Actions", "data", "publisherCommissions", "records", "AwinTransactionPush")
