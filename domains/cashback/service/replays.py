@@ -324,13 +324,14 @@ def _read_again(known: Known, source: Source, row: ProposalRow, event: _Event, e
     assert event.told is not None
     if event.told.amounts == "change":
         return _stays(event, "NOTHING_NEW", "A correction says nothing of the state.")
+    unread = event.outcome is EventOutcome.UNKNOWN_STATUS
     for other in events:
         if other.told is None and other.received_at > event.received_at:
             return _stays(event, "OPERATOR_DECIDED", "An operator has decided on this sale since.")
-        if other.says_state and not other.again and other.order > event.order:
+        if other.says_state and (unread or not other.again) and other.order > event.order:
             return _stays(event, "OLDER_EVENT", "A later event of this sale is known already.")
     told = event.told
-    if event.outcome is not EventOutcome.UNKNOWN_STATUS:
+    if not unread:
         # Its amounts were taken, or not, when it came: only its word is read anew.
         told = told.model_copy(
             update={
@@ -341,6 +342,10 @@ def _read_again(known: Known, source: Source, row: ProposalRow, event: _Event, e
                 "customer_type": "unknown",
             }
         )
+    row_now, _ = known.sales.get((source.name, told.conversion_id), (None, None))
+    if row_now is not None and told.occurred_at < row_now.last_event_at:
+        # Later than it came corrections only, which say nothing of the state.
+        told = told.model_copy(update={"occurred_at": row_now.last_event_at})
     report = Report(
         event.external_event_id,
         event.door,
