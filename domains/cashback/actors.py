@@ -100,6 +100,11 @@ async def count_unknown_words(job: Job) -> None:
         await service.count_unknown_words(session)
 
 
+@job("cashback.watch_tracking", every_s=service.WATCH_TRACKING_EVERY_S, lease_s=120, time_limit_s=1800)
+async def watch_tracking(job: Job) -> None:
+    await service.watch_tracking(job)
+
+
 @job("cashback.ensure_partitions", every_s=86_400)
 async def ensure_partitions(job: Job) -> None:
     async with job.write() as session:

@@ -14,6 +14,7 @@ from domains.cashback.service import (
     PayoutState,
     RewardState,
 )
+from domains.cashback.tracking_schemas import TrackingNoticeOut
 
 CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[int, Field(gt=0, le=10**15, strict=True)]
@@ -42,11 +43,15 @@ class ClickIn(In):
 
 
 class ClickOut(Out):
-    """Follow `url`. `receipt` is a signed JWS of what was promised; its key is in the key set."""
+    """Follow `url`. `receipt` is a signed JWS of what was promised; its key is in the key set.
+
+    `tracking`: how sales of this merchant have come in so far; null where there were none yet.
+    """
 
     click_id: UUID
     url: str
     receipt: str
+    tracking: TrackingNoticeOut | None = None
 
 
 class ReceiptOut(BaseModel):
@@ -138,22 +143,6 @@ class AdminPayoutOut(PayoutOut):
     approvals: list[PayoutApprovalOut]
     provider_reference: str | None
     trace_id: str | None
-
-
-class TrackingStatsOut(Out):
-    """Of the last `window_days`. A figure is null where fewer than `min_sample` sales stand behind it."""
-
-    merchant: str
-    window_days: int
-    min_sample: int
-    clicks: int
-    sales: int
-    lag_sample: int
-    lag_p50_s: int | None
-    lag_p95_s: int | None
-    decided_sample: int
-    confirmed_percent: int | None
-    declined_percent: int | None
 
 
 class PostbackOut(Out):

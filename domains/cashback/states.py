@@ -219,3 +219,13 @@ class ReplayOutcome(StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     REFUSED = "refused"
+
+
+class TrackingState(StrEnum):
+    """Whether a merchant's sales come as they should. LOW: fewer than expected, so that tracking may be broken. HIGH:
+    more, so that they may be reported twice, or be forged. UNKNOWN: too few to tell."""
+
+    UNKNOWN = "unknown"
+    NORMAL = "normal"
+    LOW = "low"
+    HIGH = "high"

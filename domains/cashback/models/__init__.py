@@ -23,6 +23,7 @@ from domains.cashback.models.ledger import (
 )
 from domains.cashback.models.mappings import ProposalRow, ReplayRow
 from domains.cashback.models.payouts import PayoutApprovalRow, PayoutRow, SandboxPayoutRow
+from domains.cashback.models.tracking import TrackingHourRow, TrackingRow
 
 __all__ = [
     "AccountRow",
@@ -53,5 +54,7 @@ __all__ = [
     "SandboxPayoutRow",
     "SealRow",
     "StateChangeRow",
+    "TrackingHourRow",
+    "TrackingRow",
     "TransactionRow",
 ]

@@ -1,5 +1,6 @@
 """Clicks, their receipts and the redirect; and how well merchants track."""
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
@@ -9,7 +10,8 @@ from starlette.responses import RedirectResponse, Response
 
 from domains.cashback import service
 from domains.cashback.router.routers import Customer, router
-from domains.cashback.schemas import ClickIn, ClickOut, ReceiptOut, TrackingStatsOut
+from domains.cashback.schemas import ClickIn, ClickOut, ReceiptOut
+from domains.cashback.tracking_schemas import TrackingNoticeOut, TrackingStatsOut
 from wapsi.errors import DomainError
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, get_runtime
 from wapsi.http.direct_routes import answered_by, principal_with
@@ -68,12 +70,17 @@ async def _click(
     runtime: Runtime, keyed: KeyedRequest, principal: Principal, body: ClickIn, user_agent: str
 ) -> Response:
     new = service.NewClick(body.offer_id, body.merchant, body.link, user_agent)
-    answer = await service.click_desk_of(runtime).submit_keyed(principal.id, new, keyed, _body)
+    board = service.tracking_board_of(runtime)
+    await board.refresh()
+
+    def body_of(click: service.Click) -> bytes:
+        known = board.of(click.merchant_id)
+        tracking = None if known is None else TrackingNoticeOut.model_validate(known)
+        made = ClickOut(click_id=click.id, url=click.url, receipt=click.receipt, tracking=tracking)
+        return made.model_dump_json().encode()
+
+    answer = await service.click_desk_of(runtime).submit_keyed(principal.id, new, keyed, body_of)
     return response_of(answer.body, answer.status, answer.location, replayed=answer.replayed)
-
-
-def _body(click: service.Click) -> bytes:
-    return ClickOut(click_id=click.id, url=click.url, receipt=click.receipt).model_dump_json().encode()
 
 
 @follow_router.get(
@@ -112,8 +119,9 @@ async def get_receipt(session: ReadDep, principal: Customer, click_id: UUID) -> 
     responses=problem_responses(404),
 )
 async def get_tracking_stats(session: ReadDep, response: Response, slug: str) -> TrackingStatsOut:
-    """From real clicks and sales of the last 90 days."""
-    stats = TrackingStatsOut.model_validate(await service.tracking_stats(session, slug))
+    """From real clicks and sales of the last 90 days, worked out every quarter of an hour."""
+    found = await service.tracking_stats(session, slug)
+    stats = TrackingStatsOut.model_validate(asdict(found.known) | asdict(found))
     response.headers["Cache-Control"] = "public, max-age=60"
     return stats
 

@@ -126,7 +126,15 @@ from domains.cashback.service.sales_files import (
 )
 from domains.cashback.service.seals import last_seal
 from domains.cashback.service.signatures import sign_postback, verify_postback
-from domains.cashback.service.stats import TrackingStats, tracking_stats
+from domains.cashback.service.stats import (
+    TrackingBoard,
+    TrackingNotice,
+    TrackingStats,
+    tracking_board_of,
+    tracking_stats,
+)
+from domains.cashback.service.tracking import WATCH_EVERY_S as WATCH_TRACKING_EVERY_S
+from domains.cashback.service.tracking import watch_tracking
 from domains.cashback.service.trying import Tried, try_message
 from domains.cashback.service.verification import (
     report,
@@ -165,6 +173,7 @@ from domains.cashback.states import (
     ProposalState,
     ReplayOutcome,
     RewardState,
+    TrackingState,
 )
 
 __all__ = [
@@ -180,6 +189,7 @@ __all__ = [
     "SEND_PAYOUT",
     "STANDARD",
     "TAKE_IN_FILE",
+    "WATCH_TRACKING_EVERY_S",
     "AccountView",
     "AdapterInvalid",
     "AdapterMissing",
@@ -249,6 +259,9 @@ __all__ = [
     "Settlement",
     "Source",
     "StatementLine",
+    "TrackingBoard",
+    "TrackingNotice",
+    "TrackingState",
     "TrackingStats",
     "TransactionView",
     "Tried",
@@ -347,6 +360,7 @@ __all__ = [
     "sweep_payouts",
     "take_in",
     "take_in_file",
+    "tracking_board_of",
     "tracking_stats",
     "try_message",
     "unknown_words",
@@ -356,4 +370,5 @@ __all__ = [
     "verify_new_seals",
     "verify_postback",
     "verify_seals",
+    "watch_tracking",
 ]

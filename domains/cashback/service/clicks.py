@@ -67,6 +67,7 @@ class Click:
     """`url` is the short link to follow, `receipt` the signed promise."""
 
     id: UUID
+    merchant_id: UUID
     url: str
     receipt: str
 
@@ -149,7 +150,7 @@ class ClickBook:
             bot=bot,
             trace_id=request.trace_id,
         )
-        return Click(click_id, f"{self._public_url}/r/{click_token(self._keys, click_id)}", signed), row
+        return Click(click_id, merchant.id, f"{self._public_url}/r/{click_token(self._keys, click_id)}", signed), row
 
     def _terms_of(self, visit: Visit, schedule: merchants.RateSchedule, customer_id: UUID, at: datetime) -> "_Terms":
         """What is promised to this customer: alike for all who have the same campaigns."""

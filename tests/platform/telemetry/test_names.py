@@ -20,6 +20,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+from domains.cashback.service import tracking
 from domains.cashback.service.proposals import waiting
 from domains.offers.service.source_watch import late_count
 from wapsi.db import Database
@@ -93,6 +94,8 @@ async def page(api: httpx2.AsyncClient, runtime: Runtime, db: Database, telemetr
     TraceMessages()
     late_count.take(0)
     waiting.take(0)
+    tracking.low.take(0)
+    tracking.high.take(0)
     watch_pools(db, runtime.settings, telemetry.meters)
     LoopLag(_NoLoop(), telemetry.meters)  # type: ignore[arg-type]
     depth = queue_depth.QueueDepth(telemetry.meters)
