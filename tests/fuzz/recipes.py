@@ -52,6 +52,7 @@ class Recipes:
             "POST /v1/admin/rewards/{reward_id}:release": self._release_reward,
             "POST /v1/admin/payouts/{payout_id}:release": self._release_payout,
             "POST /v1/admin/bonuses/{bonus_id}:release": self._release_bonus,
+            "POST /v1/admin/mapping-proposals/{proposal_id}:apply": self._apply_mapping,
             "POST /v1/admin/merchants/{slug}:activate": self._activate,
             "POST /v1/admin/merchants/{slug}/feed-source:fetch": self._fetch,
             "POST /v1/admin/sessions": self._sign_in_at_the_desk,
@@ -167,6 +168,17 @@ class Recipes:
 
     async def _release_payout(self) -> Good:
         return await self._held("payout_id", "/v1/admin/payouts")
+
+    async def _apply_mapping(self) -> Good:
+        """The last one: none before it may be under way."""
+        await self.world.sql(
+            "UPDATE mapping_proposals SET state = CASE WHEN version IS NULL THEN 'discarded' ELSE 'applied' END"
+        )
+        proposal_id = await self.world.thing("proposal_id")
+        await self.world.sql(
+            "UPDATE mapping_proposals SET state = 'previewed', previewed_at = now() WHERE id = $1", UUID(proposal_id)
+        )
+        return Good("admin", {"proposal_id": proposal_id})
 
     async def _release_bonus(self) -> Good:
         bonus_id = await self.world.thing("bonus_id")

@@ -40,6 +40,7 @@ KNOWN = {
     "path.payout_id": "SELECT id FROM payouts",
     "path.method_id": "SELECT id FROM payout_methods",
     "path.claim_id": "SELECT id FROM claims",
+    "path.proposal_id": "SELECT id FROM mapping_proposals",
     "path.boost_id": "SELECT id FROM rate_boosts",
     "path.rule_id": "SELECT id FROM bonus_rules",
     "path.bonus_id": "SELECT id FROM bonuses",
