@@ -116,9 +116,12 @@ def test_rows_of_files_are_events_or_say_why_not(
     @sized(ADAPTED, fuzz_scale)
     @given(files, postbacks.SETTINGS)
     def check(file: bytes, chosen: AdapterSettings) -> None:
+        last = 0
         try:
             for row in read_events(io.BytesIO(file), format, mapping, chosen, datetime(2026, 3, 1, tzinfo=UTC)):
                 check_adapted([row.adapted], row.adapted.raw)
+                assert row.line > last, "two rows of a report cannot have one line"
+                last = row.line
                 seen["event" if row.adapted.event is not None else "fault"] += 1
         except FileUnreadable:
             seen["unreadable"] += 1

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from wapsi.telemetry.log_records import LogRecords
-from wapsi.telemetry.redaction import Redacting, clean
+from wapsi.telemetry.redaction import REDACTED, Redacting, clean, safe_path
 from wapsi.telemetry.setup import Telemetry
 
 CANARIES = [
@@ -29,6 +29,21 @@ CANARIES = [
 @pytest.mark.parametrize("words", ["{}", "no account {} here", "/v1/customers/{}/orders", "({})"])
 def test_what_looks_personal_is_put_out(canary: str, words: str) -> None:
     assert canary not in clean(words.format(canary))
+
+
+@pytest.mark.parametrize(
+    ("path", "safe"),
+    [
+        ("/r/t0ken", f"/r/{REDACTED}"),
+        ("/r/t0ken/more\n", f"/r/{REDACTED}"),
+        ("/v1/postbacks/cj/t0ken", f"/v1/postbacks/cj/{REDACTED}"),
+        ("/v1/postbacks/cj/t0ken/", f"/v1/postbacks/cj/{REDACTED}"),
+        ("/v1/postbacks/cj", "/v1/postbacks/cj"),
+        ("/v1/offers", "/v1/offers"),
+    ],
+)
+def test_tokens_in_paths_are_put_out(path: str, safe: str) -> None:
+    assert safe_path(path) == safe
 
 
 @pytest.mark.parametrize("secret", ["token=s3cret", "Bearer s3cret", "password: s3cret"])
