@@ -68,7 +68,10 @@ class Given:
     def __init__(self, rows: Sequence[BonusRow], counts: dict[tuple[UUID, UUID], int]) -> None:
         # What ended because its cause was taken back leaves the next cashback the first one again.
         self._settled = {
-            (row.rule_id, row.customer_id, row.newcomer_id) for row in rows if row.reason_code != CAUSE_REVERSED
+            (row.rule_id, row.customer_id, row.newcomer_id)
+            for row in rows
+            # Operators may give that reason too, also for releasing one.
+            if row.state in BONUSES_BOOKED or row.reason_code != CAUSE_REVERSED
         }
         self._causes = {(row.rule_id, row.customer_id, row.reward_id) for row in rows}
         self._counts = counts

@@ -8,12 +8,14 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from domains.cashback.models import BonusSearchRow
-from domains.cashback.service.bonuses import AT_ONCE, award, mature, take_back
+from domains.cashback.service.bonuses import AT_ONCE, award, mature, take_back, take_back_shrunken
 from wapsi.clock import now
 from wapsi.db import WriteSession
 from wapsi.queue.jobs import Job
 
-WINDOW = 2000
+# Those who get something for the changes of a window are locked in one transaction, each with a lock of the database's
+# shared table.
+WINDOW = 500
 # No transaction is open for longer: what is older cannot have another before it that is not seen yet.
 SETTLED_AFTER = timedelta(minutes=5)
 _SEARCH = "rewards"
@@ -42,11 +44,17 @@ async def follow_rewards(job: Job) -> None:
             ).one()
             reward_ids = found.rewards or []
             await take_back(session, reward_ids)
+        # A transaction of its own: customers are locked in one order, all at once.
+        async with job.write() as session:
             await award(session, reward_ids)
             if settled:
                 settled = found.first_recent is None
                 await _remember(session, found.last if settled else max(after, found.first_recent - 1))
             after = found.last
+    ended = AT_ONCE
+    while ended >= AT_ONCE:
+        async with job.write() as session:
+            ended = await take_back_shrunken(session)
     while True:
         async with job.write() as session:
             if await mature(session) < AT_ONCE:

@@ -106,7 +106,7 @@ async def take_back(session: WriteSession, reward_ids: Collection[UUID]) -> int:
     """Bonuses whose cause was declined or taken back go with it; returns how many."""
     if not reward_ids:
         return 0
-    rows = await _locked(
+    return await _cause_gone(
         session,
         select(BonusRow.id)
         .join(RewardRow, RewardRow.id == BonusRow.reward_id)
@@ -116,8 +116,25 @@ async def take_back(session: WriteSession, reward_ids: Collection[UUID]) -> int:
             RewardRow.state.in_([RewardState.DECLINED, RewardState.REVERSED]),
         ),
     )
+
+
+async def take_back_shrunken(session: WriteSession, *, limit: int = AT_ONCE) -> int:
+    """Bonuses that have waited for long enough, and whose cause has become too small meanwhile; returns how many."""
+    due = (BonusRow.state == _B.PENDING, BonusRow.available_at <= now(), RewardRow.state == RewardState.CONFIRMED)
+    return await _cause_gone(
+        session,
+        select(BonusRow.id)
+        .join(RewardRow, RewardRow.id == BonusRow.reward_id)
+        .join(BonusRuleRow, BonusRuleRow.id == BonusRow.rule_id)
+        .where(*due, RewardRow.amount_minor < BonusRuleRow.min_reward_minor)
+        .order_by(BonusRow.available_at, BonusRow.id)
+        .limit(limit),
+    )
+
+
+async def _cause_gone(session: WriteSession, ids: Select[UUID]) -> int:
     # What an operator has ended meanwhile is not ended again.
-    rows = [(row, rule) for row, rule in rows if row.state in BONUSES_BOOKED]
+    rows = [(row, rule) for row, rule in await _locked(session, ids) if row.state in BONUSES_BOOKED]
     if rows:
         draft = await _draft(session, [row for row, _ in rows])
         for row, rule in rows:
@@ -133,10 +150,12 @@ async def mature(session: WriteSession, *, limit: int = AT_ONCE) -> int:
         await session.scalars(
             select(BonusRow)
             .join(RewardRow, RewardRow.id == BonusRow.reward_id)
+            .join(BonusRuleRow, BonusRuleRow.id == BonusRow.rule_id)
             .where(
                 BonusRow.state == _B.PENDING,
                 BonusRow.available_at <= now(),
                 RewardRow.state == RewardState.CONFIRMED,
+                RewardRow.amount_minor >= BonusRuleRow.min_reward_minor,
             )
             .order_by(BonusRow.available_at, BonusRow.id)
             .limit(limit)
