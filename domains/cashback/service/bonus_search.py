@@ -1,4 +1,4 @@
-"""Finds what bonuses depend on: the changes of cashback since the last time.
+"""Finds what bonuses, and goodwill, depend on: the changes of cashback since the last time.
 
 No sale waits for it. A change that is looked at again does nothing, so that none is missed and none counts twice.
 """
@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from domains.cashback.models import BonusSearchRow
 from domains.cashback.service.bonuses import AT_ONCE, award, mature, take_back, take_back_shrunken
+from domains.cashback.service.goodwill_returns import return_goodwill
 from wapsi.clock import now
 from wapsi.db import WriteSession
 from wapsi.queue.jobs import Job
@@ -44,7 +45,9 @@ async def follow_rewards(job: Job) -> None:
             ).one()
             reward_ids = found.rewards or []
             await take_back(session, reward_ids)
-        # A transaction of its own: customers are locked in one order, all at once.
+        # Each in a transaction of its own: customers are locked in one order, all at once.
+        async with job.write() as session:
+            await return_goodwill(session, reward_ids)
         async with job.write() as session:
             await award(session, reward_ids)
             if settled:

@@ -136,7 +136,8 @@ async def _locked(session: WriteSession, claim_id: UUID, by_sale: Settlement | N
 async def find_sale(session: ReadSession, claim: ClaimRow) -> UUID | None:
     """The merchant's sale with the order's number, whichever way the merchant reports."""
     merchant = await merchants.get_merchant_by_id(session, claim.merchant_id)
-    sources = [f"direct:{merchant.slug}"] + ([] if merchant.network is None else [merchant.network])
+    # It may have come through the network that the merchant had before.
+    sources = [f"direct:{merchant.slug}", *(network.slug for network in await merchants.list_networks(session))]
     return await session.scalar(
         select(ConversionRow.id)
         .where(

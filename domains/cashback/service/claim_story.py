@@ -9,6 +9,8 @@ from domains.cashback.states import ClaimState
 from wapsi.money import Money, format_money
 
 _S = ClaimState
+# Why an approved claim gives back goodwill.
+SALE_CAME = "sale_came"
 # What operators and jobs say most, in words; another reason is read as it stands.
 _REASONS = {
     "no_answer": "we asked and had no answer in time",
@@ -50,6 +52,8 @@ def tell_claim(changes: Sequence[StateChange], merchant: str) -> list[StoryLine]
 def _line(change: StateChange, merchant: str) -> str:
     reason = _reason(change.reason_code)
     state = _S(change.to_state)
+    if change.reason_code == SALE_CAME and change.from_state == change.to_state == _S.APPROVED:
+        return "The sale came after all: its cashback takes the place of what we gave."
     if change.from_state == change.to_state:
         return f"One of two people has approved it ({reason})."
     return {

@@ -255,6 +255,83 @@ async def test_what_the_customer_owes_is_kept_back_from_goodwill(
     assert await is_sound(world)
 
 
+@pytest.mark.parametrize("attributed", [False, True])
+async def test_sale_that_comes_after_goodwill_is_not_paid_twice(
+    world: Any, shopper: UUID, claim: Any, approve: Any, attributed: bool
+) -> None:
+    claim_id = await claim()
+    click_id = (await world.sql("SELECT click_id FROM claims"))[0]["click_id"]
+    if attributed:
+        sale = await world.report(status="approved")
+    await approve(claim_id, GOODWILL, amount_minor=7_000)
+    if attributed:
+        async with world.db.write() as session:
+            await service.attribute_sale(
+                session, world.runtime.keys, clerk(), sale.conversion_id, click_id, "asked_the_merchant"
+            )
+    else:
+        await world.report(click_id=str(click_id), status="pending")
+        await world.run_periodic("cashback.follow_rewards")
+        # As long as the merchant has not approved it, the goodwill is all there is.
+        assert await world.balance(shopper) == NONE | {"available": 7_000, "pending": 5_000}
+        await world.report(click_id=str(click_id), status="approved")
+    for _ in range(2):
+        await world.run_periodic("cashback.follow_rewards")
+        assert await world.balance(shopper) == NONE | {"available": 7_000}
+    assert await entries(world, "claim.goodwill_returned") == {
+        "expenses:goodwill": -5_000,
+        "liabilities:customer::available": 5_000,
+    }
+    async with world.db.read() as session:
+        told = await service.claim_details(session, shopper, claim_id)
+    assert (told.claim.resolution, told.claim.goodwill_minor) == ("goodwill", 2_000)
+    assert told.story[-1].text == "The sale came after all: its cashback takes the place of what we gave."
+    assert await is_sound(world)
+
+
+async def test_goodwill_that_was_withdrawn_is_owed_when_its_sale_comes(
+    world: Any, shopper: UUID, claim: Any, approve: Any
+) -> None:
+    claim_id = await claim()
+    click_id = (await world.sql("SELECT click_id FROM claims"))[0]["click_id"]
+    await approve(claim_id, GOODWILL, amount_minor=1_000)
+    await world.report(click_id=str(click_id), status="approved")
+    await world.earn(shopper, 10_000)
+    await world.withdraw(shopper, await world.payout_method(shopper), 16_000)
+    await world.run_periodic("cashback.follow_rewards")
+    assert await world.balance(shopper) == NONE | {"in_flight": 16_000, "owed": 1_000}
+    async with world.db.read() as session:
+        found = await service.claim_details(session, shopper, claim_id)
+    assert (found.claim.resolution, found.claim.goodwill_minor) == ("sale", None)
+    assert found.claim.status.endswith("the sale was found, and its cashback is among yours.")
+    assert await is_sound(world)
+
+
+async def test_goodwill_beside_what_the_sale_had_earned_stays(
+    world: Any, shopper: UUID, claim: Any, approve: Any
+) -> None:
+    claim_id = await claim(amount=160_000)
+    click_id = (await world.sql("SELECT click_id FROM claims"))[0]["click_id"]
+    await world.report(click_id=str(click_id), status="pending")
+    assert (await approve(claim_id, GOODWILL)).goodwill_minor == 3_000
+    await world.report(status="approved")
+    await world.run_periodic("cashback.follow_rewards")
+    assert await world.balance(shopper) == NONE | {"available": 8_000}
+    assert await is_sound(world)
+
+
+async def test_sale_of_the_network_that_the_merchant_had_before_counts(
+    world: Any, shopper: UUID, claim: Any, approve: Any
+) -> None:
+    claim_id = await claim()
+    click_id = (await world.sql("SELECT click_id FROM claims"))[0]["click_id"]
+    await world.report(click_id=str(click_id), status="approved")
+    await world.sql("UPDATE merchants SET network_id = NULL")
+    with pytest.raises(GoodwillNotOwed):
+        await approve(claim_id, GOODWILL)
+    assert (await approve(claim_id, SALE)).resolution == "sale"
+
+
 async def test_large_goodwill_takes_two_operators(
     world: Any, shopper: UUID, claim: Any, approve: Any, person: Any
 ) -> None:
