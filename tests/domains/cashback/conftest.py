@@ -76,9 +76,12 @@ class World:
             return await service.create_click(session, self.runtime, customer_id, new)
 
     async def report(
-        self, event_id: str | None = None, *, network: str = NETWORK, **fields: Any
+        self, event_id: str | None = None, *, network: str = NETWORK, by_group: bool = False, **fields: Any
     ) -> service.EventResult:
-        """An event over the door of postbacks; by default a pending sale of PKR 1,000 with 100 commission, now."""
+        """An event over the door of postbacks; by default a pending sale of PKR 1,000 with 100 commission, now.
+
+        By group: in one with whatever comes at the same time, as the doors do it.
+        """
         body = {
             "conversion_id": "sale-1",
             "merchant": MERCHANT,
@@ -97,7 +100,9 @@ class World:
         report = service.Report(event_id or uuid4().hex, service.Door.POSTBACK, raw, f"network:{network}", event, fault)
         async with self.db.write() as session:
             source = await service.source_of(session, network, str(body["merchant"]))
-            return await service.ingest(session, self.runtime.keys, source, report)
+            if not by_group:
+                return await service.ingest(session, self.runtime.keys, source, report)
+        return await service.intake_of(self.runtime).submit((source, report))
 
     async def earn(self, customer_id: UUID, reward_minor: int, sale: str | None = None) -> UUID:
         """Confirmed cashback of this much, by a sale of twenty times it; returns the reward's id."""

@@ -49,6 +49,7 @@ _THINGS = {
     "rewards": "customer_id = ANY($2)",
     "payouts": "customer_id = ANY($2)",
     "bonuses": "customer_id = ANY($2)",
+    "claims": "customer_id = ANY($2)",
 }
 _PICTURE = (
     "SELECT "
@@ -61,6 +62,8 @@ _PICTURE = (
     " (SELECT json_agg(json_build_array(customer_id, state, amount_minor)) FROM ("
     "  SELECT customer_id, state, amount_minor FROM rewards WHERE customer_id = ANY($2)"
     "  UNION ALL SELECT customer_id, state, amount_minor FROM bonuses WHERE customer_id = ANY($2)"
+    "  UNION ALL SELECT customer_id, 'confirmed', goodwill_minor FROM claims"
+    "  WHERE customer_id = ANY($2) AND goodwill_minor IS NOT NULL"
     "  UNION ALL SELECT customer_id, 'withdrawn', amount_minor FROM payouts"
     "  WHERE customer_id = ANY($2) AND state NOT IN ('failed', 'cancelled')) AS moves)::text AS moves"
 )
@@ -69,7 +72,8 @@ _PICTURE = (
 @dataclass(slots=True)
 class Picture:
     """`states`: {table: its things of this sequence with their states}. `balances` and `should` are by customer:
-    {"available": less what is owed, "pending": …}, as booked, and as rewards, bonuses and payouts add up to."""
+    {"available": less what is owed, "pending": …}, as booked, and as rewards, bonuses, goodwill and payouts come to.
+    """
 
     states: dict[str, list[tuple[UUID, str]]]
     balances: dict[UUID, dict[str, int]]

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -14,7 +14,6 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -26,8 +25,10 @@ from domains.cashback import service
 from domains.cashback.config import get_cashback_settings
 from domains.cashback.errors import InsufficientBalance, PayoutTooSmall, SecondPersonNeeded
 from domains.cashback.service.bonuses import award, mature, take_back
+from tests.domains.cashback.money_rules import Astray, OtherWords, Work
 from tests.domains.cashback.money_stage import Stage
 from wapsi.config import Settings
+from wapsi.errors import DomainError
 from wapsi.security.permissions import Permission
 from wapsi.security.principal import Principal, PrincipalKind
 from wapsi.state import IllegalMove
@@ -36,6 +37,7 @@ from wapsi.telemetry.setup import Telemetry
 OPERATOR = Principal(PrincipalKind.OPERATOR, UUID(int=1), frozenset(Permission))
 # So that some of the withdrawals wait for two operators.
 APPROVAL_MINOR = 100_000
+GOODWILL_MINOR = 20_000
 SEQUENCES = int(os.environ.get("WAPSI_MONEY_SEQUENCES", "512"))
 # Side by side, where there is more than one process.
 PARTS = 4
@@ -68,14 +70,13 @@ LINES = st.none() | st.lists(
 Lines = list[service.LineItem] | None
 
 
-class Money(RuleBasedStateMachine):
+class Money(Astray):
     """One customer with four wallets (good; refused; paid, but silent; silent), up to four sales, and a friend who
     invited the customer.
 
     After each step `states` is read anew, so that rules are tried only where they can do something.
     """
 
-    stage: ClassVar[Stage]
     ended: ClassVar[int] = 0
 
     @initialize(status=FIRST_WORDS, amount=st.sampled_from([1_000_000, 3_000_000]), shared=st.booleans())
@@ -97,7 +98,7 @@ class Money(RuleBasedStateMachine):
         # Who has approved which payout since it was held.
         self.approved: dict[UUID, set[int]] = {}
         self.click()
-        self._report(0, status, amount, 0, 0, False, None)
+        self._report(0, status, amount, 0, 0, False, None, by_group=True)
 
     def _wallet(self, ending: str) -> UUID:
         """Made when first needed."""
@@ -105,18 +106,32 @@ class Money(RuleBasedStateMachine):
             self.wallets[ending] = self.run(self.world.payout_method(self.customer, ending))
         return self.wallets[ending]
 
-    def _can(self, table: str, *states: str) -> list[UUID]:
-        return [row_id for row_id, state in self.states.get(table, []) if state in states]
-
     @rule()
     def click(self) -> None:
         self.clicks.append(str(self.run(self.world.click(self.customer)).id))
 
-    @rule(sale=SALES, status=WORDS, amount=AMOUNTS, age=AGES, click=CLICKS, new_customer=st.booleans(), lines=LINES)
+    @rule(
+        sale=SALES,
+        status=WORDS,
+        amount=AMOUNTS,
+        age=AGES,
+        click=CLICKS,
+        new_customer=st.booleans(),
+        lines=LINES,
+        by_group=st.booleans(),
+    )
     def sale_is_reported(
-        self, sale: int, status: str, amount: int | None, age: int, click: int | None, new_customer: bool, lines: Lines
+        self,
+        sale: int,
+        status: str,
+        amount: int | None,
+        age: int,
+        click: int | None,
+        new_customer: bool,
+        lines: Lines,
+        by_group: bool,
     ) -> None:
-        self._report(sale, status, amount, age, click, new_customer, lines)
+        self._report(sale, status, amount, age, click, new_customer, lines, by_group=by_group)
 
     def _report(
         self,
@@ -127,7 +142,10 @@ class Money(RuleBasedStateMachine):
         click: int | None,
         new_customer: bool,
         lines: Lines,
+        *,
+        by_group: bool,
     ) -> None:
+        """By group: as the doors hand events in."""
         fields = {
             "conversion_id": self.sales[sale],
             "line_items": lines,
@@ -140,7 +158,7 @@ class Money(RuleBasedStateMachine):
         }
         event_id = uuid4().hex
         self.events.append((event_id, fields))
-        result = self.run(self.world.report(event_id, **fields))
+        result = self.run(self.world.report(event_id, by_group=by_group, **fields))
         assert result.outcome in ("applied", "ignored", "unknown_status")
 
     @rule(pick=PICK)
@@ -311,20 +329,12 @@ class Money(RuleBasedStateMachine):
     async def _entries(self) -> int:
         return await self.stage.last_entry()
 
-    def _do(self, ids: list[UUID], pick: int, work: Callable[[Any, UUID], Awaitable[None]]) -> bool:
-        """On one of them. False where the move was refused, which must leave nothing behind."""
+    def _do(self, ids: list[UUID], pick: int, work: Work, *refusals: type[DomainError]) -> bool:
+        return super()._do(ids, pick, work, *(refusals or (IllegalMove, InsufficientBalance, SecondPersonNeeded)))
 
-        async def unit() -> None:
-            async with self.world.db.write() as session:
-                await work(session, ids[pick % len(ids)])
 
-        before = self.run(self._entries())
-        try:
-            self.run(unit())
-        except (IllegalMove, InsufficientBalance, SecondPersonNeeded):
-            assert self.run(self._entries()) == before
-            return False
-        return True
+class MoneyReadAnew(OtherWords, Money):
+    """The same, and now and then the network's words are read in another way."""
 
 
 @pytest.fixture
@@ -332,6 +342,7 @@ def stage(
     world_type: type[Any], settings: Settings, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
     monkeypatch.setenv("WAPSI_CASHBACK_PAYOUT_APPROVAL_MINOR", f'{{"PKR": {APPROVAL_MINOR}}}')
+    monkeypatch.setenv("WAPSI_CASHBACK_GOODWILL_APPROVAL_MINOR", f'{{"PKR": {GOODWILL_MINOR}}}')
     get_cashback_settings.cache_clear()
     stage = Stage(world_type, settings, telemetry)
     yield stage
@@ -339,19 +350,29 @@ def stage(
     get_cashback_settings.cache_clear()
 
 
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("part", range(PARTS))
-def test_no_sequence_of_events_breaks_an_invariant(stage: Stage, part: int) -> None:
-    Money.stage, Money.ended = stage, 0
+def run(machine: type[Money], stage: Stage, sequences: int) -> None:
+    machine.stage, machine.ended = stage, 0
     run_state_machine_as_test(
-        Money,
+        machine,
         settings=hypothesis_settings(
-            max_examples=-(-SEQUENCES // PARTS),
+            max_examples=sequences,
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert Money.ended >= SEQUENCES // PARTS
+    assert machine.ended >= sequences
     assert stage.run(stage.world.violations()) == []
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_sequence_of_events_breaks_an_invariant(stage: Stage, part: int) -> None:
+    run(Money, stage, -(-SEQUENCES // PARTS))
+
+
+@pytest.mark.timeout(3600)
+def test_nor_does_another_reading_of_the_networks_words(stage: Stage) -> None:
+    run(MoneyReadAnew, stage, -(-SEQUENCES // 20))
+    assert stage.run(stage.world.sql("SELECT id FROM mapping_proposals WHERE state = 'applied'"))
