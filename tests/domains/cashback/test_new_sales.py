@@ -1,6 +1,7 @@
 """Sales that are new and pending are taken in without a transaction around them, and are as safe as all others."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from domains.cashback.service.intake import Intake
 from domains.cashback.service.new_sales import Answer, Item, NewSales
 from domains.cashback.service.writing import REFUSED, Written, write_at_once
 from wapsi.db.transactions import Statements
+from wapsi.ids import new_id
 
 
 def report(event_id: str | None = None, **fields: Any) -> service.Report:
@@ -196,3 +198,16 @@ async def test_receipt_is_believed_by_its_mac_and_else_by_its_signature(world: A
             receipts.read(keys, unsigned, mac)
     assert receipts.read(keys, unsigned, receipts.mac(keys, unsigned)).customer_id == shopper
     assert receipts.read(keys, row["receipt"], b"of another secret").click_id == click.id
+
+
+async def test_receipt_says_the_same_by_its_mac_as_by_its_signature(world: Any, shopper: UUID) -> None:
+    """Also where a text in it looks like the claim that its terms begin with."""
+    keys = world.runtime.keys
+    for title in ("Shoes", 'A, "iss":"x"', ',"iss":'):
+        offer_id = new_id()
+        await world.click(shopper)
+        rows = await world.sql("SELECT receipt FROM clicks ORDER BY id DESC LIMIT 1")
+        promised = replace(receipts.read(keys, rows[0]["receipt"]), offer_id=offer_id, offer_title=title)
+        token = receipts.sign(keys, "http://wapsi.test", promised)
+        assert receipts.read(keys, token) == promised
+        assert receipts.read(keys, token, receipts.mac(keys, token)) == promised
