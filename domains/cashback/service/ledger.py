@@ -104,10 +104,18 @@ class Posting:
     id: UUID = field(default_factory=new_id)
 
 
-_POST = (
-    "SELECT posting, fault, detail FROM post_ledger_transactions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
-    " $13, $14, $15)"
-)
+# What post_ledger_transactions is called with. Arrays of whole numbers come as text: the driver looks at each element
+# of an array, whether it is one itself.
+_PARAMETERS = (*("",) * 11, "::text::integer[]", "::text::integer[]", "::text::bigint[]", "")
+PARAMETERS = len(_PARAMETERS)
+
+
+def parameters(first: int) -> str:
+    """Those of a statement from the number `first` on."""
+    return ", ".join(f"${number}{cast}" for number, cast in enumerate(_PARAMETERS, start=first))
+
+
+_POST = f"SELECT posting, fault, detail FROM post_ledger_transactions({parameters(1)})"  # noqa: S608
 
 
 async def post(session: WriteSession, posting: Posting) -> UUID:
@@ -134,8 +142,8 @@ async def post_many(driver: asyncpg.Connection, postings: Sequence[Posting]) -> 
     return faults
 
 
-def arguments(postings: Sequence[Posting]) -> tuple[list[Any], ...]:
-    """Of post_ledger_transactions: a column each. Accounts are named once, entries have their numbers."""
+def arguments(postings: Sequence[Posting]) -> tuple[list[Any] | str, ...]:
+    """For `parameters`: a column each. Accounts are named once, entries have their numbers."""
     accounts: dict[tuple[str, str], int] = {}
     positions, numbers, amounts, currencies = [], [], [], []
     for position, posting in enumerate(postings, start=1):
@@ -157,11 +165,15 @@ def arguments(postings: Sequence[Posting]) -> tuple[list[Any], ...]:
         [posting.amends_id for posting in postings],
         [path for path, _ in accounts],
         [currency for _, currency in accounts],
-        positions,
-        numbers,
-        amounts,
+        _array(positions),
+        _array(numbers),
+        _array(amounts),
         currencies,
     )
+
+
+def _array(values: Sequence[int]) -> str:
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def count(postings: Iterable[Posting]) -> None:

@@ -82,7 +82,8 @@ _CHANGES = _Table("state_changes", Change)
 _statements: dict[tuple[bool, tuple[_Table, ...]], str] = {}
 # One of the postings was refused, of which the whole statement is the fault.
 REFUSED = "WL007"
-_POST_ARGUMENTS = 17
+# Of post_new_sales, before those of the postings.
+_OWN_PARAMETERS = 2
 
 
 async def write(driver: asyncpg.Connection, written: Written) -> None:
@@ -131,10 +132,10 @@ def _documents(written: Written) -> tuple[tuple[_Table, ...], list[str]]:
 def _together(tables: tuple[_Table, ...], *, posting: bool = False) -> str:
     known = _statements.get((posting, tables))
     if known is None:
-        first = _POST_ARGUMENTS + 1 if posting else 1
+        first = 1 + (_OWN_PARAMETERS + ledger.PARAMETERS if posting else 0)
         parts = [f"w{number} AS ({table.statement(number)})" for number, table in enumerate(tables, start=first)]
         if posting:
-            given = ", ".join(f"${number}" for number in range(1, first))
+            given = f"$1, $2, {ledger.parameters(1 + _OWN_PARAMETERS)}"
             parts.insert(0, f"posted AS MATERIALIZED (SELECT post_new_sales({given}) AS number)")
         # Of constants too.
         known = f"WITH {', '.join(parts)} SELECT " + ("number FROM posted" if posting else "1")  # noqa: S608
