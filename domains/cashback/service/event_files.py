@@ -41,6 +41,7 @@ _STANDARD_COLUMNS = {
                 "click_id",
                 "merchant",
                 "status",
+                "amounts",
                 "currency",
                 "rate_category",
                 "customer_type",

@@ -101,6 +101,9 @@ def tell(
 def _event(event: EventView, readings: Sequence[Reading]) -> str:
     if event.door is Door.OPERATOR:
         return f"An operator decided on the sale ({event.message})."
+    if event.fields.get("amounts") == "change":
+        said = f"{event.source} reported a change of the sale"
+        return f"{said}." if event.outcome is EventOutcome.APPLIED else f"{said}; it changed nothing: {event.message}"
     said = f"{event.source} reported the sale as “{event.raw_status}”"
     if any(reading.version == event.mapping_version and event.id in reading.event_ids for reading in readings):
         return f"{said}, which was read anew later."

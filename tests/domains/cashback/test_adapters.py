@@ -314,6 +314,17 @@ def test_generic_mapping_takes_whole_minor_units() -> None:
         assert "whole number" in one("generic", get(id="1", s="x", a=amount), settings).fault
 
 
+def test_generic_mapping_tells_changes_which_need_a_name() -> None:
+    fields = {"event_id": "row", "conversion_id": "id", "status": "s", "order_amount": "sum", "amounts": "kind"}
+    settings = AdapterSettings(currency="PKR", mapping={"fields": fields})
+    row = {"row": "r-1", "id": "1", "s": "x", "sum": "-4.50", "kind": "Change"}
+    told = said(one("generic", body(row), settings))
+    assert (told["amounts"], told["order_amount_minor"]) == ("change", -450)
+    assert "below zero" in one("generic", body(row | {"kind": ""}), settings).fault
+    assert "amounts" in one("generic", body(row | {"kind": "odd"}), settings).fault
+    assert "event_id" in one("generic", body(row | {"row": ""}), settings).fault
+
+
 def test_generic_mapping_reads_lines() -> None:
     lines = {"path": "cart.items", "fields": {"sku": "id", "category": "kind", "quantity": "n", "amount": "sum"}}
     mapping = {"fields": {"conversion_id": "id", "status": "s"}, "lines": lines}

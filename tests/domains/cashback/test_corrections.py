@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from domains.cashback.service import EventResult
+from domains.cashback.service import EventResult, explain_conversion
 
 
 @pytest.fixture
@@ -37,6 +37,10 @@ async def test_changes_add_up(world: Any, change: Any) -> None:
     assert await sale(world) == ("pending", 50_000, 5_000)
     assert (await world.balance(customer))["pending"] == 2_500
     assert await world.violations() == []
+    async with world.db.read() as session:
+        [row] = await world.sql("SELECT id FROM conversions")
+        told = await explain_conversion(session, world.runtime.keys, row["id"])
+    assert [line.text for line in told.story].count("impact reported a change of the sale.") == 2
 
 
 async def test_change_that_is_older_than_the_last_word_still_counts(world: Any, change: Any) -> None:

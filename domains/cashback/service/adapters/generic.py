@@ -38,6 +38,7 @@ Name = Literal[
     "status",
     "order_amount",
     "commission",
+    "amounts",
     "currency",
     "rate_category",
     "customer_type",
@@ -58,7 +59,8 @@ class LineMapping(BaseModel):
 
 class FieldMapping(BaseModel):
     """`amounts`: whether they are decimals in major units, or whole numbers in minor ones. `times`: formats beside ISO
-    8601 and Unix times, tried in order. Without `event_id`, the same words again are the same event."""
+    8601 and Unix times, tried in order. Without `event_id`, the same words again are the same event; rows that tell a
+    change (the field `amounts`: total, first or change) need one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -109,6 +111,9 @@ def adapt_row(row: Any, raw: bytes, mapping: FieldMapping, settings: AdapterSett
         sale = text_of(mapping.value(row, "conversion_id"))
         own = text_of(mapping.value(row, "event_id"))[:200]
         name = own if own and NUL not in own else event_id(KIND, sale, row)
+        meaning = text_of(mapping.value(row, "amounts")).lower() or "total"
+        if meaning == "change" and name != own:
+            raise Malformed("event_id: is needed for a change, since two may be alike")
         order, commission, currency = _amounts(row, mapping, settings)
         merchant = text_of(mapping.value(row, "merchant"))
         fields = {
@@ -118,6 +123,7 @@ def adapt_row(row: Any, raw: bytes, mapping: FieldMapping, settings: AdapterSett
             "status": text_of(mapping.value(row, "status")),
             "order_amount_minor": order,
             "commission_minor": commission,
+            "amounts": meaning,
             "currency": currency,
             "rate_category": text_of(mapping.value(row, "rate_category")),
             "customer_type": text_of(mapping.value(row, "customer_type")).lower() or "unknown",
