@@ -12,6 +12,7 @@ from domains.cashback.service import (
     Door,
     EventOutcome,
     PayoutState,
+    ReplayOutcome,
     RewardState,
 )
 from domains.cashback.tracking_schemas import TrackingNoticeOut
@@ -204,6 +205,12 @@ class EventOut(Out):
     trace_id: str | None
 
 
+class ExplainedEventOut(EventOut):
+    """`read_as`: our state for the network's word by that version of the mapping; null where it does not know it."""
+
+    read_as: ConversionState | None
+
+
 class DecisionIn(In):
     """Why: a stable code such as `order_returned`."""
 
@@ -282,24 +289,38 @@ class TransactionOut(Out):
     entries: list[EntryOut]
 
 
+class ReadingOut(Out):
+    """`words` have another state in this version than in the one before."""
+
+    version: int
+    at: datetime
+    event_ids: list[UUID]
+    words: dict[str, str]
+    outcome: ReplayOutcome
+    message: str
+    applied_by: str
+
+
 class ExplanationOut(Out):
     """Everything that stands behind a cashback. `attribution`: the rules in order, up to one that failed.
 
     `pricing`: the rate that matched, those that did not and why, and the calculation in steps. `withdrawals`: from
-    the balance, since the cashback became part of it.
+    the balance, since the cashback became part of it. `readings`: when another version of the status mapping read the
+    events anew.
     """
 
     reward: CashbackOut | None
     conversion: ConversionOut
     story: list[StoryLineOut]
     click: ExplainedClickOut | None
-    events: list[EventOut]
+    events: list[ExplainedEventOut]
     attribution: list[dict[str, Any]]
     pricing: dict[str, Any] | None
     adjustments: list[AdjustmentOut]
     changes: list[StateChangeOut]
     ledger: list[TransactionOut]
     withdrawals: list[PayoutOut]
+    readings: list[ReadingOut]
     trace_ids: list[str]
 
 

@@ -1,5 +1,6 @@
 """The whole story of a sale and its cashback: what came in, which rules held, what was booked, and who decided."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import select
 
 from domains.cashback.errors import ConversionNotFound, RewardNotFound
-from domains.cashback.models import AdjustmentRow, ConversionRow, EventRow, RewardRow
+from domains.cashback.models import AdjustmentRow, ConversionRow, EventRow, MappingRow, RewardRow
 from domains.cashback.service import books, history, payouts, receipts
 from domains.cashback.service.clicks import find_click
-from domains.cashback.service.differences import readings_of
+from domains.cashback.service.differences import Reading, readings_of
 from domains.cashback.service.history import StateChange
 from domains.cashback.service.story import StoryLine, tell
 from domains.cashback.service.views import (
@@ -63,7 +64,8 @@ class AdjustmentView:
 class Explanation:
     """`attribution`: the rules that tied the sale to the click, as far as they were asked. `pricing`: the rate that
     matched, those that did not and why, and the calculation in steps; None where nobody earns anything.
-    `withdrawals`: from the customer's balance since the cashback became part of it."""
+    `withdrawals`: from the customer's balance since the cashback became part of it. `readings`: when another version of
+    the status mapping read its events anew."""
 
     reward: RewardView | None
     conversion: ConversionView
@@ -76,6 +78,7 @@ class Explanation:
     changes: list[StateChange]
     ledger: list[books.TransactionView]
     withdrawals: list[payouts.PayoutView]
+    readings: Sequence[Reading]
     trace_ids: list[str]
 
 
@@ -98,7 +101,8 @@ async def explain_conversion(session: ReadSession, keys: Keys, conversion_id: UU
     events = await session.scalars(
         select(EventRow).where(EventRow.conversion_id == row.id).order_by(EventRow.received_at, EventRow.id)
     )
-    seen = [event_view(event) for event in events]
+    words = await _words(session, row.source)
+    seen = [event_view(event, words) for event in events]
     adjustments = [
         _adjustment(adjustment)
         for adjustment in await session.scalars(
@@ -121,7 +125,9 @@ async def explain_conversion(session: ReadSession, keys: Keys, conversion_id: UU
     return Explanation(
         reward=earned,
         conversion=sale,
-        story=tell(sale, earned, merchant.name, click, seen, adjustments, changes, withdrawals, readings),
+        story=tell(
+            sale, earned, merchant.name, click, seen, adjustments, changes, withdrawals, readings, row.attribution
+        ),
         click=click,
         events=seen,
         attribution=row.attribution,
@@ -130,8 +136,15 @@ async def explain_conversion(session: ReadSession, keys: Keys, conversion_id: UU
         changes=changes,
         ledger=ledger,
         withdrawals=withdrawals,
+        readings=readings,
         trace_ids=sorted(trace for trace in traces if trace),
     )
+
+
+async def _words(session: ReadSession, source: str) -> dict[int, dict[str, str]]:
+    """By version; a source has few."""
+    rows = await session.scalars(select(MappingRow).where(MappingRow.source == source))
+    return {row.version: row.mapping for row in rows}
 
 
 async def _click(session: ReadSession, keys: Keys, click_id: UUID | None) -> ClickView | None:

@@ -1,9 +1,9 @@
 """A sale's story in sentences, in the order in which it happened."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from domains.cashback.service.differences import Reading
@@ -74,6 +74,7 @@ def tell(
     changes: Sequence[StateChange],
     withdrawals: Sequence[PayoutView],
     readings: Sequence[Reading] = (),
+    attribution: Sequence[Mapping[str, Any]] = (),
 ) -> list[StoryLine]:
     lines = []
     if click is not None:
@@ -89,7 +90,7 @@ def tell(
     lines += [StoryLine(reading.at, _reading(reading, sale, events)) for reading in readings if _tells(reading)]
     lines += [StoryLine(correction.at, _correction(correction, sale.currency)) for correction in corrections]
     for change in changes:
-        words = _change(change, sale, reward, merchant)
+        words = _change(change, sale, reward, merchant, attribution)
         if words is not None:
             lines.append(StoryLine(change.at, words))
     for withdrawal in withdrawals:
@@ -108,7 +109,8 @@ def _event(event: EventView, readings: Sequence[Reading]) -> str:
     if any(reading.version == event.mapping_version and event.id in reading.event_ids for reading in readings):
         return f"{said}, which was read anew later."
     if event.outcome is EventOutcome.APPLIED:
-        return f"{said} (status mapping version {event.mapping_version})."
+        meant = "" if event.read_as in (None, normal(event.raw_status)) else f", which means {event.read_as}"
+        return f"{said}{meant} (status mapping version {event.mapping_version})."
     return f"{said}; it changed nothing: {event.message}"
 
 
@@ -132,10 +134,19 @@ def _correction(correction: Correction, currency: str) -> str:
     )
 
 
-def _change(change: StateChange, sale: ConversionView, reward: RewardView | None, merchant: str) -> str | None:
+def _change(
+    change: StateChange,
+    sale: ConversionView,
+    reward: RewardView | None,
+    merchant: str,
+    attribution: Sequence[Mapping[str, Any]],
+) -> str | None:
     if change.entity is Entity.CONVERSION:
         if change.to_state == ConversionState.UNATTRIBUTED:
-            return f"No click explains this sale at {merchant}, so nobody earns cashback by it."
+            # Once it was attributed, the rules are those that have held.
+            failed = [rule["why"] for rule in attribution if not rule["matched"]]
+            why = f" ({failed[0]})" if failed else ""
+            return f"No click explains this sale at {merchant}{why}, so nobody earns cashback by it."
         if change.to_state == ConversionState.SETTLED:
             return f"{merchant} has paid the commission for the sale."
         if change.from_state == ConversionState.UNATTRIBUTED and change.to_state == ConversionState.PENDING:

@@ -1,6 +1,6 @@
 """What leaves the domain about sales and rewards: plain frozen values, never rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from domains.cashback.errors import ConversionNotFound, RewardNotFound
 from domains.cashback.models import ConversionRow, EventRow, RewardRow
+from domains.cashback.service.mappings import mapped
 from domains.cashback.states import ConversionState, Door, EventOutcome, RewardState
 from domains.merchants import service as merchants
 from wapsi.db import ReadSession
@@ -69,7 +70,10 @@ class ConversionView:
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """An event of the inbox. `outcome` ignored, unknown_status and refused come with a `reason` and a `message`."""
+    """An event of the inbox. `outcome` ignored, unknown_status and refused come with a `reason` and a `message`.
+
+    `read_as` is what `mapping_version` makes of the word, None where it does not know it, or was not asked.
+    """
 
     id: UUID
     source: str
@@ -85,6 +89,7 @@ class EventView:
     conversion_id: UUID | None
     actor: str
     trace_id: str | None
+    read_as: ConversionState | None = None
 
 
 async def merchants_of(session: ReadSession, ids: Iterable[UUID]) -> dict[UUID, merchants.MerchantRef]:
@@ -142,7 +147,9 @@ def conversion_view(row: ConversionRow, reward: RewardRow | None, merchant: merc
     )
 
 
-def event_view(row: EventRow) -> EventView:
+def event_view(row: EventRow, words: Mapping[int, dict[str, str]] | None = None) -> EventView:
+    """`words`: of its source's mappings, by version."""
+    known = (words or {}).get(row.mapping_version or 0, {})
     return EventView(
         id=row.id,
         source=row.source,
@@ -158,6 +165,8 @@ def event_view(row: EventRow) -> EventView:
         conversion_id=row.conversion_id,
         actor=row.actor,
         trace_id=row.trace_id,
+        # The word of a correction is not asked for.
+        read_as=None if row.fields.get("amounts") == "change" else mapped(known, row.raw_status),
     )
 
 

@@ -78,7 +78,7 @@ async def test_story_is_told_in_order_and_in_words(told: Any) -> None:
         "impact reported the sale as “pending” (status mapping version 1).",
         "The sale was amended from PKR 10,000.00 to PKR 8,000.00 (one item came back); the cashback from PKR 500.00 "
         "to PKR 400.00.",
-        "impact reported the sale as “closed” (status mapping version 1).",
+        "impact reported the sale as “closed”, which means approved (status mapping version 1).",
         "PKR 400.00 cashback was confirmed and can be withdrawn (merchant approved).",
         f"You withdrew PKR 400.00 of your balance to {told['withdrawals'][0]['destination']}.",
         f"PKR 400.00 was paid to {told['withdrawals'][0]['destination']}.",
@@ -89,12 +89,13 @@ async def test_story_is_told_in_order_and_in_words(told: Any) -> None:
 
 async def test_evidence_stands_beside_it(told: Any) -> None:
     assert told["click"]["receipt_verified"] is True
-    assert [(event["raw_status"], event["outcome"]) for event in told["events"]] == [
-        ("pending", "applied"),
-        ("being looked at", "unknown_status"),
-        ("pending", "applied"),
-        ("closed", "applied"),
+    assert [(event["raw_status"], event["read_as"], event["outcome"]) for event in told["events"]] == [
+        ("pending", "pending", "applied"),
+        ("being looked at", None, "unknown_status"),
+        ("pending", "pending", "applied"),
+        ("closed", "approved", "applied"),
     ]
+    assert told["readings"] == []
     assert [rule["rule"] for rule in told["attribution"] if rule["matched"]] == [
         "click_given",
         "click_known",
@@ -105,6 +106,7 @@ async def test_evidence_stands_beside_it(told: Any) -> None:
     assert told["pricing"]["steps"] == [
         "The sale: PKR 8,000.00.",
         "5.00 % of it, cut to the minor unit: PKR 400.00.",
+        "The shop has not said whether you were a new customer there. Depending on that it becomes up to PKR 640.00.",
     ]
     assert {(rate["rate_category"], rate["customer_type"]) for rate in told["pricing"]["not_matched"]} == {
         ("", "new"),
@@ -117,6 +119,18 @@ async def test_evidence_stands_beside_it(told: Any) -> None:
         ("reward", "pending", "confirmed"),
     ]
     assert {change["actor"] for change in told["changes"]} == {"network:impact"}
+
+
+async def test_story_of_a_sale_without_a_click_says_which_rule_failed(
+    api: httpx2.AsyncClient, world: Any, postback: Any, operator: Any
+) -> None:
+    sale = await postback(status="pending", click_id=str(uuid4()))
+    support = await operator(OperatorRole.SUPPORT)
+    told = (await api.get(f"/v1/admin/conversions/{sale['conversion_id']}", headers=support)).json()
+    assert told["story"][-1]["text"] == (
+        "No click explains this sale at Daraz (we made no such click), so nobody earns cashback by it."
+    )
+    assert [rule["rule"] for rule in told["attribution"] if not rule["matched"]] == ["click_known"]
 
 
 async def test_every_paisa_is_in_the_ledger_entries(told: Any) -> None:

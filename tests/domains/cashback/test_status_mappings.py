@@ -262,4 +262,8 @@ async def test_the_story_tells_that_a_word_was_read_anew(
         "PKR 50.00 cashback was confirmed and can be withdrawn (merchant approved).",
     ]
     assert told["conversion"]["mapping_version"] == 2
+    [reading] = told["readings"]
+    assert (reading["version"], reading["words"], reading["outcome"]) == (2, {"extended": "approved"}, "changed")
+    assert reading["event_ids"] == [told["events"][0]["id"]]
+    assert told["events"][0]["read_as"] == "approved"
     assert told["changes"][-1]["actor"].startswith("operator:")
