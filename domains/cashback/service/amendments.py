@@ -48,6 +48,10 @@ def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: 
     if sale.reward is not None:
         price = price_of(_receipt_of(clicks, row.click_id), row.currency, facts)
     reward_before = sale.reward_minor
+    # A fixed amount is not for a sale that was taken back whole, whatever is said of it later.
+    gone = not facts.order_amount_minor and not facts.commission_minor
+    if price is not None and gone and (row.order_amount_minor or row.commission_minor or not reward_before):
+        price = pricing.nothing_left(row.currency)
     reward_after = reward_before if price is None else price.amount_minor
     adjustment_id = new_id()
     transaction_id = post_amended(

@@ -1,7 +1,7 @@
 """What networks and merchants report, and the inbox that takes each event once, whichever door it comes through."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -18,6 +18,8 @@ MAX_LINE_ITEMS = 200
 MAX_QUANTITY = 10**6
 # A clock that is a little ahead is forgiven; more would make every later event look old.
 FUTURE_TOLERANCE = timedelta(hours=1)
+# What lies before is a clock that was never set; and of years before the first nobody could read the sale again.
+FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def _text(max_length: int, min_length: int = 0) -> Any:
@@ -88,6 +90,8 @@ def check_event(fields: Any) -> SaleEvent:
         raise Malformed("; ".join(faults[:5])) from None
     if event.occurred_at > now() + FUTURE_TOLERANCE:
         raise Malformed("occurred_at: lies in the future")
+    if event.occurred_at < FIRST_MOMENT:
+        raise Malformed("occurred_at: lies before the year 2000")
     if event.line_items is not None and event.order_amount_minor is None:
         event = event.model_copy(update={"order_amount_minor": sum(line.amount_minor for line in event.line_items)})
     amounts = {"order_amount_minor": event.order_amount_minor, "commission_minor": event.commission_minor}

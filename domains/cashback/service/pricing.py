@@ -147,6 +147,11 @@ def _campaign(raised: RaisedRate) -> str:
     return f"The campaign “{raised.name}” had raised the amount {what}when you clicked."
 
 
+def nothing_left(currency: str) -> Price:
+    """Of a sale that was taken back whole."""
+    return Price(0, currency, (), ("All of the sale came back.",), ())
+
+
 def _of_order(lines: Sequence[LineItem], order_amount_minor: int, category: str) -> list[LineItem]:
     """The lines with what each costs in the end, which is together what the order does.
 

@@ -374,7 +374,7 @@ def test_whatever_comes_is_an_event_with_a_fault_and_is_kept(kind: str, postback
     for event in events:
         assert event.event is None
         assert event.fault
-        assert event.raw == postback.raw
+        assert event.raw == postback.raw if len(events) == 1 else event.raw in postback.raw
         assert 0 < len(event.external_event_id) <= 200
 
 

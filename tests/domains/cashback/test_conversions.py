@@ -360,3 +360,11 @@ async def test_open_sale_stays_with_its_network_when_the_merchant_changes_to_ano
     refused = await world.report(conversion_id="sale-2")
     assert (refused.outcome, refused.reason) == ("refused", "MERCHANT_NOT_OF_NETWORK"), "a new sale through the old one"
     assert await world.violations() == []
+
+
+@pytest.mark.parametrize("said", ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z"])
+async def test_time_before_there_were_shops_to_click_at_is_no_time(world: Any, said: str) -> None:
+    # One that the database can store and nobody read back would make the sale unreadable for ever.
+    first = await world.report(occurred_at=said)
+    assert (await world.report(status="approved")).outcome == "applied"
+    assert first.reason == "EVENT_MALFORMED"

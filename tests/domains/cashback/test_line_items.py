@@ -1,11 +1,13 @@
 """Sales with lines: each earns by its own category, and one that comes back takes only its own cashback along."""
 
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 
 from domains.cashback import service
+from domains.merchants import service as merchants
 
 # 5 % by default, 2 % of phones.
 PHONE = {"sku": "A-1", "category": "phones", "quantity": 1, "amount_minor": 60_000}
@@ -95,3 +97,35 @@ async def test_later_known_kind_of_customer_lifts_each_line(world: Any) -> None:
     await world.report(status="approved", customer_type="new")
     assert (await world.balance(shopper))["available"] == 1_200 + 3_200
     assert await world.violations() == []
+
+
+FIXED = merchants.Rate("", merchants.CustomerType.UNKNOWN, merchants.RateKind.FIXED, None, 25_000, "PKR", None)
+
+
+async def fixed_sale(world: Any, **fields: Any) -> UUID:
+    """Of a customer, who returns it, at a merchant that gives PKR 250 a sale."""
+    shopper: UUID = await world.customer()
+    async with world.db.write() as session:
+        await merchants.publish_rates(session, None, "daraz", merchants.NewSchedule((FIXED,)))
+    await world.report(click_id=str((await world.click(shopper)).id), **fields)
+    assert (await world.balance(shopper))["pending"] == 25_000
+    return shopper
+
+
+@pytest.mark.parametrize("lines", [None, [PHONE, SHOES]])
+async def test_fixed_amount_is_not_for_a_sale_of_which_nothing_is_left(world: Any, lines: Any) -> None:
+    shopper = await fixed_sale(world, line_items=lines)
+    gone = None if lines is None else []
+    await world.report(order_amount_minor=0, commission_minor=0, line_items=gone)
+    assert await world.balance(shopper) == {"pending": 0, "available": 0, "in_flight": 0, "owed": 0}
+    # Neither when something else is said of it later.
+    await world.report(order_amount_minor=0, commission_minor=0, line_items=gone, customer_type="new")
+    await world.report(order_amount_minor=0, commission_minor=0, line_items=gone, status="approved")
+    assert await world.balance(shopper) == {"pending": 0, "available": 0, "in_flight": 0, "owed": 0}
+    assert await world.violations() == []
+
+
+async def test_fixed_amount_is_for_a_sale_that_costs_nothing(world: Any) -> None:
+    shopper = await fixed_sale(world, order_amount_minor=0, commission_minor=0)
+    await world.report(order_amount_minor=0, commission_minor=4_000, status="approved")
+    assert (await world.balance(shopper))["available"] == 25_000

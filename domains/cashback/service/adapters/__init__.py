@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from domains.cashback.service.adapters import admitad, awin, cj, generic, impact, standard
 from domains.cashback.service.adapters.generic import FieldMapping, adapt_row, mapping_of
-from domains.cashback.service.adapters.reading import event_id, zone_of
+from domains.cashback.service.adapters.reading import FAULTS, event_id, told, zone_of
 from domains.cashback.service.adapters.shapes import (
     AdaptedEvent,
     AdapterSettings,
@@ -12,7 +12,6 @@ from domains.cashback.service.adapters.shapes import (
     Postback,
 )
 from domains.cashback.service.adapters.words import DEFAULT_MAPPINGS
-from domains.cashback.service.events import Malformed
 
 _ADAPTERS: Mapping[str, Callable[[Postback, AdapterSettings], list[AdaptedEvent]]] = {
     module.KIND: module.adapt for module in (admitad, awin, cj, generic, impact, standard)
@@ -35,9 +34,8 @@ def adapt(kind: str, postback: Postback, settings: AdapterSettings) -> list[Adap
         raise AdapterUnknown(f"there is no adapter {kind}; there are {', '.join(KINDS)}")
     try:
         events = adapter(postback, settings)
-    except (Malformed, AttributeError, TypeError, ValueError) as fault:
-        said = str(fault) if isinstance(fault, Malformed) else "has another shape than this network's messages"
-        events = [AdaptedEvent(event_id(kind, "", {"raw": postback.raw.hex()}), postback.raw, None, said)]
+    except FAULTS as fault:
+        events = [AdaptedEvent(event_id(kind, "", {"raw": postback.raw.hex()}), postback.raw, None, told(fault))]
     return events or [AdaptedEvent(event_id(kind, "", {"raw": postback.raw.hex()}), postback.raw, None, "no events")]
 
 

@@ -11,6 +11,7 @@ from domains.cashback.service.adapters.reading import (
     adapted,
     amount_minor,
     currency_of,
+    each,
     event_id,
     merchant_of,
     moment,
@@ -28,18 +29,14 @@ _FORMATS = ("%Y-%m-%d %H:%M:%S",)
 def adapt(postback: Postback, settings: AdapterSettings) -> list[AdaptedEvent]:
     if postback.body.lstrip()[:1] in (b"[", b"{"):
         document = postback.document()
-        rows = document if isinstance(document, list) else [document]
-        return [_adapted(row, postback, settings) for row in rows]
-    fields = postback.fields()
-    pushed = fields.get(_FORM_FIELD)
-    if pushed is None:
-        return [_adapted(fields, postback, settings)]
-    document = from_json(pushed)
-    rows = document if isinstance(document, list) else [document]
-    return [_adapted(row, postback, settings) for row in rows]
+    else:
+        fields = postback.fields()
+        pushed = fields.get(_FORM_FIELD)
+        document = fields if pushed is None else from_json(pushed)
+    return each(KIND, document, postback.raw, lambda row, raw: _adapted(row, raw, postback, settings))
 
 
-def _adapted(row: Any, postback: Postback, settings: AdapterSettings) -> AdaptedEvent:
+def _adapted(row: Any, raw: bytes, postback: Postback, settings: AdapterSettings) -> AdaptedEvent:
     if not isinstance(row, Mapping):
         raise Malformed("a transaction is no JSON object")
     sale = text_of(row.get("transactionId") or row.get("id"))
@@ -57,9 +54,9 @@ def _adapted(row: Any, postback: Postback, settings: AdapterSettings) -> Adapted
             "occurred_at": _changed(row, postback, settings),
             "reason": text_of(row.get("declineReason")) or text_of(row.get("amendReason")),
         }
-        return adapted(name, postback.raw, fields, lines=_lines(row, currency))
+        return adapted(name, raw, fields, lines=_lines(row, currency))
     except Malformed as fault:
-        return AdaptedEvent(name, postback.raw, None, str(fault))
+        return AdaptedEvent(name, raw, None, str(fault))
 
 
 def _part(row: Mapping[str, Any], report: str, notification: str) -> Any:

@@ -11,6 +11,7 @@ from domains.cashback.service.adapters.reading import (
     adapted,
     amount_minor,
     currency_of,
+    each,
     event_id,
     merchant_of,
     moment,
@@ -23,7 +24,8 @@ KIND = "cj"
 
 
 def adapt(postback: Postback, settings: AdapterSettings) -> list[AdaptedEvent]:
-    return [_adapted(record, postback, settings) for record in _records(postback.fields_or_list())]
+    records = _records(postback.fields_or_list())
+    return each(KIND, records, postback.raw, lambda record, raw: _adapted(record, raw, postback, settings))
 
 
 def _records(document: Any) -> list[Any]:
@@ -37,7 +39,7 @@ def _records(document: Any) -> list[Any]:
     return document
 
 
-def _adapted(record: Any, postback: Postback, settings: AdapterSettings) -> AdaptedEvent:
+def _adapted(record: Any, raw: bytes, postback: Postback, settings: AdapterSettings) -> AdaptedEvent:
     if not isinstance(record, Mapping):
         raise Malformed("a record is no JSON object")
     own = text_of(record.get("commissionId"))
@@ -63,9 +65,9 @@ def _adapted(record: Any, postback: Postback, settings: AdapterSettings) -> Adap
             "occurred_at": _changed(record, status, postback, settings),
             "reason": text_of(record.get("correctionReason")),
         }
-        return adapted(name, postback.raw, fields, lines=_lines(record, currency))
+        return adapted(name, raw, fields, lines=_lines(record, currency))
     except Malformed as fault:
-        return AdaptedEvent(name, postback.raw, None, str(fault))
+        return AdaptedEvent(name, raw, None, str(fault))
 
 
 def _changed(record: Mapping[str, Any], status: str, postback: Postback, settings: AdapterSettings) -> Any:

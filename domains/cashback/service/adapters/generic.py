@@ -18,6 +18,7 @@ from domains.cashback.service.adapters.reading import (
     adapted,
     amount_minor,
     currency_of,
+    each,
     event_id,
     merchant_of,
     moment,
@@ -97,9 +98,12 @@ def mapping_of(stored: Mapping[str, Any]) -> FieldMapping:
 
 def adapt(postback: Postback, settings: AdapterSettings) -> list[AdaptedEvent]:
     mapping = mapping_of(settings.mapping)
-    document = postback.fields_or_list()
-    rows = document if isinstance(document, list) else [document]
-    return [adapt_row(row, postback.raw, mapping, settings, postback.received_at) for row in rows]
+    return each(
+        KIND,
+        postback.fields_or_list(),
+        postback.raw,
+        lambda row, raw: adapt_row(row, raw, mapping, settings, postback.received_at),
+    )
 
 
 def adapt_row(row: Any, raw: bytes, mapping: FieldMapping, settings: AdapterSettings, received_at: Any) -> AdaptedEvent:

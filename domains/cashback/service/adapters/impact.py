@@ -10,6 +10,7 @@ from domains.cashback.service.adapters.reading import (
     adapted,
     amount_minor,
     currency_of,
+    each,
     event_id,
     merchant_of,
     moment,
@@ -25,11 +26,10 @@ def adapt(postback: Postback, settings: AdapterSettings) -> list[AdaptedEvent]:
     document = postback.fields_or_list()
     if isinstance(document, Mapping):
         document = document.get("Actions", document)
-    rows = document if isinstance(document, list) else [document]
-    return [_adapted(row, postback, settings) for row in rows]
+    return each(KIND, document, postback.raw, lambda row, raw: _adapted(row, raw, postback, settings))
 
 
-def _adapted(row: Any, postback: Postback, settings: AdapterSettings) -> AdaptedEvent:
+def _adapted(row: Any, raw: bytes, postback: Postback, settings: AdapterSettings) -> AdaptedEvent:
     if not isinstance(row, Mapping):
         raise Malformed("an action is no JSON object")
     said = _Said(row)
@@ -49,9 +49,9 @@ def _adapted(row: Any, postback: Postback, settings: AdapterSettings) -> Adapted
             "occurred_at": _changed(said, postback, settings),
             "reason": text_of(said["statusdetail"] or said["reason"]),
         }
-        return adapted(name, postback.raw, fields, lines=_lines(said["items"], currency))
+        return adapted(name, raw, fields, lines=_lines(said["items"], currency))
     except Malformed as fault:
-        return AdaptedEvent(name, postback.raw, None, str(fault))
+        return AdaptedEvent(name, raw, None, str(fault))
 
 
 class _Said:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -15,6 +15,10 @@ from domains.cashback.service.events import Malformed, check_event
 from wapsi.money import MINOR_DIGITS, minor_digits
 
 _AMOUNT = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,12}))?")
+# Commas stand between thousands, or, as in India, between hundreds further up. Elsewhere one may be the decimal point.
+_GROUPED = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}(?:\.[0-9]*)?")
+# What the code of an adapter meets where a network sends another shape than its own.
+FAULTS = (Malformed, AttributeError, TypeError, ValueError)
 _UNIX_S = re.compile(r"[0-9]{9,10}(?:\.0+)?")
 NUL = "\0"
 _zones: dict[str, tzinfo] = {}
@@ -38,7 +42,9 @@ def amount_minor(value: Any, currency: str, name: str) -> int | None:
     Digits past the currency's own are cut where they are zeros, and rounded half away from zero where they are not:
     networks convert, and send four.
     """
-    text = text_of(value).replace(",", "")
+    text = text_of(value)
+    if _GROUPED.fullmatch(text):
+        text = text.replace(",", "")
     if not text:
         return None
     match = _AMOUNT.fullmatch(text)
@@ -113,6 +119,27 @@ def event_id(kind: str, sale: str, said: Mapping[str, Any]) -> str:
     words = orjson.dumps(said, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     # No NUL: the database refuses it, and what was said is in the hash.
     return f"{kind}:{sale[:100].replace(NUL, '')}:{hashlib.blake2b(words, digest_size=16).hexdigest()}"
+
+
+def each(kind: str, document: Any, raw: bytes, read: Callable[[Any, bytes], AdaptedEvent]) -> list[AdaptedEvent]:
+    """The events of a list, or of one alone. One that is bad costs only itself.
+
+    Of several each keeps its own words: the whole message with every one of them would be its square.
+    """
+    rows = document if isinstance(document, list) else [document]
+    return [_one(kind, row, raw if len(rows) == 1 else orjson.dumps(row), read) for row in rows]
+
+
+def _one(kind: str, row: Any, raw: bytes, read: Callable[[Any, bytes], AdaptedEvent]) -> AdaptedEvent:
+    try:
+        return read(row, raw)
+    except FAULTS as fault:
+        return AdaptedEvent(event_id(kind, "", {"row": row}), raw, None, told(fault))
+
+
+def told(fault: Exception) -> str:
+    """In words, without the values."""
+    return str(fault) if isinstance(fault, Malformed) else "has another shape than this network's messages"
 
 
 def adapted(event_id: str, raw: bytes, fields: Mapping[str, Any], *, lines: Sequence[Line] = ()) -> AdaptedEvent:
