@@ -79,6 +79,10 @@ BONUS_STATES = StateMachine(
 BONUSES_BOOKED = frozenset({_B.PENDING, _B.HELD, _B.CONFIRMED})
 
 
+# Nothing of it is booked any more, whatever becomes of the sale.
+REWARDS_GONE = frozenset({_R.DECLINED, _R.REVERSED})
+
+
 class ClaimState(StrEnum):
     """INFO_REQUIRED waits for the customer, SENT_TO_MERCHANT for the merchant; either may wait too long and be
     EXPIRED. Nothing is APPROVED without being booked."""

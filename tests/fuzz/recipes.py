@@ -50,6 +50,7 @@ class Recipes:
         self._steps: dict[str, Callable[[], Awaitable[Good]]] = {
             "POST /v1/admin/conversions/{conversion_id}:approve": self._approve_sale,
             "POST /v1/admin/rewards/{reward_id}:release": self._release_reward,
+            "POST /v1/admin/rewards/{reward_id}:decline": self._release_reward,
             "POST /v1/admin/payouts/{payout_id}:release": self._release_payout,
             "POST /v1/admin/bonuses/{bonus_id}:release": self._release_bonus,
             "POST /v1/admin/mapping-proposals/{proposal_id}:apply": self._apply_mapping,

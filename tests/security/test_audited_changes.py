@@ -76,6 +76,7 @@ CHANGES = {
     "POST /v1/admin/mapping-proposals/{proposal_id}:discard": Change("mapping.discarded", "mapping"),
     "POST /v1/admin/rewards/{reward_id}:hold": Change("reward.held", "reward"),
     "POST /v1/admin/rewards/{reward_id}:release": Change("reward.released", "reward", thing="held reward"),
+    "POST /v1/admin/rewards/{reward_id}:decline": Change("reward.reversed", "reward", thing="held reward"),
     "POST /v1/admin/bonus-rules": Change("bonus_rule.added", "bonus_rule", AFTER),
     "POST /v1/admin/bonus-rules/{rule_id}:end": Change("bonus_rule.ended", "bonus_rule"),
     "POST /v1/admin/bonuses/{bonus_id}:release": Change("bonus.released", "bonus", thing="held bonus"),

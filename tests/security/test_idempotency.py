@@ -61,6 +61,7 @@ REPEATABLE = {
     "POST /v1/admin/mapping-proposals/{proposal_id}:discard": _A_MOVE,
     "POST /v1/admin/rewards/{reward_id}:hold": _A_MOVE,
     "POST /v1/admin/rewards/{reward_id}:release": _A_MOVE,
+    "POST /v1/admin/rewards/{reward_id}:decline": _A_MOVE,
     "POST /v1/admin/bonus-rules/{rule_id}:end": _A_MOVE,
     "POST /v1/admin/bonuses/{bonus_id}:release": _A_MOVE,
     "POST /v1/admin/bonuses/{bonus_id}:decline": _A_MOVE,

@@ -123,6 +123,13 @@ async def release_reward(session: WriteDep, principal: SaleDecider, reward_id: U
     return CashbackOut.model_validate(await service.get_reward(session, reward_id))
 
 
+@admin_router.post("/rewards/{reward_id}:decline", responses=_DECIDED)
+async def decline_reward(session: WriteDep, principal: SaleDecider, reward_id: UUID, body: DecisionIn) -> CashbackOut:
+    """Does not give held cashback, or takes it back. The sale stays as the network tells of it."""
+    await service.decline(session, principal, reward_id, body.reason_code)
+    return CashbackOut.model_validate(await service.get_reward(session, reward_id))
+
+
 @admin_router.get("/payouts", responses=_READ)
 async def list_payouts(
     session: ReadDep,

@@ -110,7 +110,7 @@ from domains.cashback.service.reconciliation import Line, reconcile, reconcile_a
 from domains.cashback.service.replays import run_preview, run_replay
 from domains.cashback.service.replays import stop as stop_mapping
 from domains.cashback.service.reports import Report, check_reporter
-from domains.cashback.service.rewards import hold, mark_overdue, release
+from domains.cashback.service.rewards import decline, hold, mark_overdue, release
 from domains.cashback.service.sales_files import (
     MAX_BYTES,
     SALES_QUEUE,
@@ -286,6 +286,7 @@ __all__ = [
     "create_click",
     "current_bonus_rules",
     "decide",
+    "decline",
     "decline_bonus",
     "difference",
     "discard_mapping",

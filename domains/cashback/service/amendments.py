@@ -45,7 +45,7 @@ def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: 
         return False
     facts = Facts.of(row).after(event)
     price = None
-    if sale.reward is not None:
+    if sale.earns:
         price = price_of(_receipt_of(clicks, row.click_id), row.currency, facts)
     reward_before = sale.reward_minor
     # A fixed amount is not for a sale that was taken back whole, whatever is said of it later.

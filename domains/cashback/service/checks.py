@@ -58,7 +58,8 @@ CHECKS: tuple[Check, ...] = (
         " AND b.balance_minor IS DISTINCT FROM coalesce(s.balance, 0)",
     ),
     Check(
-        # A sale is booked with its own amounts: nothing once it is declined, and all of it before.
+        # A sale is booked with its own amounts: nothing once it is declined, and all of it before. Its cashback may be
+        # declined alone.
         "I3",
         "conversions",
         # The range finds a sale's own postings in the index on their causes.
@@ -73,7 +74,8 @@ CHECKS: tuple[Check, ...] = (
         " AND t.external_id >= c.id || ':' AND t.external_id < c.id || ';') b"
         " WHERE c.id > :after AND c.id <= :upto AND (b.commission_minor"
         " <> CASE c.state WHEN 'declined' THEN 0 ELSE c.commission_minor END OR b.reward_minor"
-        " <> CASE WHEN c.state IN ('declined', 'unattributed') THEN 0 ELSE coalesce(r.amount_minor, 0) END)",
+        " <> CASE WHEN c.state IN ('declined', 'unattributed') OR r.state IN ('declined', 'reversed') THEN 0"
+        " ELSE coalesce(r.amount_minor, 0) END)",
     ),
     Check(
         "I3",

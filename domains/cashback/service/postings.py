@@ -7,7 +7,7 @@ from domains.cashback.service import ledger
 from domains.cashback.service.drafts import Draft
 from domains.cashback.service.ledger import Entry, Posting, transfer
 from domains.cashback.service.records import Conversion, Reward
-from domains.cashback.states import RewardState
+from domains.cashback.states import REWARDS_GONE, RewardState
 
 SOURCE = "conversion"
 
@@ -27,8 +27,13 @@ class Sale:
         return self.reward.customer_id
 
     @property
+    def earns(self) -> bool:
+        """Whether there is a reward that follows the sale: not where no click explains it, nor where it is gone."""
+        return self.reward is not None and self.reward.state not in REWARDS_GONE
+
+    @property
     def reward_minor(self) -> int:
-        return 0 if self.reward is None else self.reward.amount_minor
+        return self.reward.amount_minor if self.reward is not None and self.earns else 0
 
     @property
     def paid_to(self) -> str:
@@ -105,7 +110,8 @@ def post_declined(draft: Draft, sale: Sale) -> None:
 def post_reversed(draft: Draft, sale: Sale) -> None:
     """Takes back confirmed cashback: from the balance what is there, the rest is owed by the customer."""
     entries = _owed(sale, ledger.commission(sale.merchant), -sale.conversion.commission_minor)
-    entries += _taken_back(draft, sale, sale.reward_minor)
+    if sale.earns:
+        entries += _taken_back(draft, sale, sale.reward_minor)
     posting = _posting(
         draft,
         sale,
@@ -153,6 +159,14 @@ def post_hold(draft: Draft, sale: Sale, change_id: UUID, *, release: bool) -> No
     step = "released" if release else "held"
     words = f"Cashback for {sale.merchant} {step}"
     _post(draft, _posting(draft, sale, f"reward.{step}", words, entries, occurrence=change_id))
+
+
+def post_withheld(draft: Draft, sale: Sale) -> None:
+    """Held cashback is not given after all; the sale, and our commission for it, stay as they are."""
+    entries = transfer(sale.paid_to, ledger.cashback(sale.merchant), sale.reward_minor)
+    words = f"Cashback for {sale.merchant} withheld"
+    posting = _posting(draft, sale, "reward.withheld", words, entries, amends_id=sale.conversion.posting_id)
+    _post(draft, posting)
 
 
 def _taken_back(draft: Draft, sale: Sale, amount_minor: int) -> list[Entry]:

@@ -11,7 +11,7 @@ from domains.cashback.service.drafts import Draft
 from domains.cashback.service.history import Cause
 from domains.cashback.service.ledger import locked_balances
 from domains.cashback.service.loading import load_sale_of_reward
-from domains.cashback.service.postings import Sale, post_confirmed, post_hold
+from domains.cashback.service.postings import Sale, post_confirmed, post_hold, post_withheld
 from domains.cashback.service.pricing import Price
 from domains.cashback.service.receipts import Receipt
 from domains.cashback.service.records import Conversion, Reward
@@ -23,6 +23,7 @@ from wapsi.db import WriteSession
 from wapsi.ids import new_id
 from wapsi.security import audit
 from wapsi.security.principal import Principal
+from wapsi.state import IllegalMove
 from wapsi.telemetry.setup import current_trace_id
 
 _R = RewardState
@@ -88,6 +89,29 @@ async def release(session: WriteSession, principal: Principal, reward_id: UUID, 
     move_reward(draft, reward, target, Cause(str(principal), reason_code))
     await write(await session.driver(), Written(changed_rewards=[reward], drafts=[draft]))
     await _audit(session, principal, "reward.released", reward_id, before, target, reason_code)
+
+
+async def decline(session: WriteSession, principal: Principal, reward_id: UUID, reason_code: str) -> None:
+    """Held cashback is not given, or taken back; what the network says of the sale still counts, and its commission.
+
+    Raises RewardNotFound and IllegalMove: only what is held is declined.
+    """
+    sale, draft = await _open(session, reward_id)
+    reward = sale.reward
+    assert reward is not None
+    before = _R(reward.state)
+    target = _R.DECLINED if reward.confirmed_at is None else _R.REVERSED
+    if before is not _R.HELD:
+        raise IllegalMove(
+            f"Cashback that is {before} cannot be declined by itself: hold it first.",
+            noun="reward",
+            current=before,
+            target=target,
+        )
+    post_withheld(draft, sale)
+    move_reward(draft, reward, target, Cause(str(principal), reason_code))
+    await write(await session.driver(), Written(changed_rewards=[reward], drafts=[draft]))
+    await _audit(session, principal, f"reward.{target}", reward_id, before, target, reason_code)
 
 
 async def mark_overdue(session: WriteSession, *, limit: int = 500) -> int:

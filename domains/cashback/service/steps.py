@@ -61,10 +61,7 @@ def _approve(draft: Draft, sale: Sale, cause: Cause) -> None:
 def _decline(draft: Draft, sale: Sale, cause: Cause) -> None:
     move_conversion(draft, sale.conversion, _C.DECLINED, cause)
     reward = sale.reward
-    if reward is None or reward.confirmed_at is None:
-        post_declined(draft, sale)
-        if reward is not None:
-            move_reward(draft, reward, _R.DECLINED, cause)
-    else:
-        post_reversed(draft, sale)
-        move_reward(draft, reward, _R.REVERSED, cause)
+    confirmed = reward is not None and reward.confirmed_at is not None
+    (post_reversed if confirmed else post_declined)(draft, sale)
+    if reward is not None and sale.earns:
+        move_reward(draft, reward, _R.REVERSED if confirmed else _R.DECLINED, cause)

@@ -202,6 +202,14 @@ class Money(Astray):
 
         assert self._do(self._can("rewards", "held"), pick, work)
 
+    @precondition(lambda self: self._can("rewards", "held"))
+    @rule(pick=PICK)
+    def operator_declines_what_is_held(self, pick: int) -> None:
+        async def work(session: Any, row_id: UUID) -> None:
+            await service.decline(session, OPERATOR, row_id, "checked")
+
+        assert self._do(self._can("rewards", "held"), pick, work)
+
     @precondition(lambda self: self._can("rewards", "declined", "reversed"))
     @rule(pick=PICK)
     def operator_holds_what_is_gone(self, pick: int) -> None:

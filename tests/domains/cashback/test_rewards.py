@@ -121,6 +121,79 @@ async def test_declined_cashback_cannot_be_held(world: Any, shopper: Any) -> Non
         await hold(world, UUID(int=9))
 
 
+async def decline(world: Any, reward_id: UUID) -> None:
+    async with world.db.write() as session:
+        await service.decline(session, OPERATOR, reward_id, "self_purchase")
+
+
+async def commission(world: Any) -> int:
+    rows = await world.sql(
+        "SELECT coalesce(-sum(e.amount_minor), 0)::bigint AS minor FROM ledger_entries e"
+        " JOIN ledger_accounts a ON a.id = e.account_id WHERE a.path = 'income:commission:daraz'"
+    )
+    return int(rows[0]["minor"])
+
+
+@pytest.mark.parametrize("word", ["pending", "approved", "paid"])
+async def test_held_cashback_is_declined_and_the_sale_stays(world: Any, shopper: Any, word: str) -> None:
+    reward_id = await pending_reward(world, shopper)
+    await hold(world, reward_id)
+    await world.report(status=word)
+    await decline(world, reward_id)
+    assert (await state(world), await world.balance(shopper)) == ("declined", NONE)
+    assert await commission(world) == 10_000
+    for _ in range(2):
+        await world.report(status="paid")
+    assert (await world.sql("SELECT state FROM conversions"))[0]["state"] == "settled"
+    assert (await state(world), await world.balance(shopper)) == ("declined", NONE)
+    assert await world.violations() == []
+
+
+async def test_held_cashback_of_a_settled_sale_is_released(world: Any, shopper: Any) -> None:
+    reward_id = await pending_reward(world, shopper)
+    await hold(world, reward_id)
+    await world.report(status="paid")
+    await release(world, reward_id)
+    assert (await state(world), await world.balance(shopper)) == ("confirmed", NONE | {"available": 5_000})
+    assert await world.violations() == []
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+async def test_sale_whose_cashback_was_declined_is_amended_and_reversed_without_it(
+    world: Any, shopper: Any, confirmed: bool
+) -> None:
+    if confirmed:
+        reward_id = await world.earn(shopper, 5_000, "sale-1")
+    else:
+        reward_id = await pending_reward(world, shopper)
+    await hold(world, reward_id)
+    await decline(world, reward_id)
+    assert await state(world) == ("reversed" if confirmed else "declined")
+    await world.report(status="approved", order_amount_minor=60_000, commission_minor=6_000)
+    assert (await commission(world), await world.balance(shopper)) == (6_000, NONE)
+    assert await world.violations() == []
+    await world.report(status="reversed", order_amount_minor=None, commission_minor=None)
+    assert (await commission(world), await world.balance(shopper)) == (0, NONE)
+    assert await state(world) == ("reversed" if confirmed else "declined")
+    assert await world.violations() == []
+
+
+async def test_only_what_is_held_is_declined_by_itself(
+    api: httpx2.AsyncClient, world: Any, shopper: Any, operator: Any
+) -> None:
+    reward_id = await pending_reward(world, shopper)
+    with pytest.raises(IllegalMove):
+        await decline(world, reward_id)
+    await hold(world, reward_id)
+    finance = await operator(OperatorRole.FINANCE)
+    path = f"/v1/admin/rewards/{reward_id}:decline"
+    assert (await api.post(path, json={}, headers=finance)).status_code == 422
+    declined = await api.post(path, json={"reason_code": "self_purchase"}, headers=finance)
+    assert (declined.status_code, declined.json()["state"]) == (200, "declined")
+    again = await api.post(path, json={"reason_code": "self_purchase"}, headers=finance)
+    assert (again.status_code, again.json()["reason"]) == (409, "ILLEGAL_STATE_CHANGE")
+
+
 async def test_overdue_cashback_is_asked_about_and_never_confirmed_by_waiting(world: Any, shopper: Any) -> None:
     await pending_reward(world, shopper)
     await world.run_periodic("cashback.confirm_due")
