@@ -31,9 +31,11 @@ async def sweep_payouts(job: Job) -> None:
         await service.sweep_payouts(job, service.provider_of(name, job.runtime.db))
 
 
-@job("cashback.confirm_due", every_s=300)
+@job("cashback.confirm_due", every_s=300, lease_s=120, time_limit_s=900)
 async def confirm_due(job: Job) -> None:
-    """Approved cashback is confirmed at once; what is overdue is asked about, never confirmed by waiting."""
+    """What its terms confirm when the validation is over; the rest that is overdue is asked about. Approved cashback
+    is confirmed with the event."""
+    await service.confirm_all_due(job)
     async with job.write() as session:
         await service.mark_overdue(session)
         await job.complete(session)

@@ -16,6 +16,7 @@ from domains.cashback.service import (
     RewardState,
 )
 from domains.cashback.tracking_schemas import TrackingNoticeOut
+from domains.merchants.service import ClawbackTerms, ConfirmationTerms
 
 CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[int, Field(gt=0, le=10**15, strict=True)]
@@ -77,7 +78,12 @@ class BalancesOut(BaseModel):
 
 
 class CashbackOut(Out):
-    """`overdue`: the merchant should have decided, and was asked. `network_reason`: its own words on a decision."""
+    """`overdue`: the merchant should have decided, and was asked. `network_reason`: its own words on a decision.
+
+    `confirmation`: by the merchant's approval, or when the validation is over, at `expected_confirmation_at`.
+    `clawback`: what is taken back after a withdrawal is owed, and kept back from the next cashback, or waived, as
+    `waived_minor` was.
+    """
 
     id: UUID
     merchant: str
@@ -89,6 +95,9 @@ class CashbackOut(Out):
     rate_schedule_version: int
     purchased_at: datetime
     expected_confirmation_at: datetime
+    confirmation: ConfirmationTerms
+    clawback: ClawbackTerms
+    waived_minor: int
     confirmed_at: datetime | None
     overdue: bool
     reason_code: str

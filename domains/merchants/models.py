@@ -61,6 +61,22 @@ class CustomerType(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ConfirmationTerms(StrEnum):
+    """ON_APPROVAL: cashback is confirmed when the merchant approves the sale. AFTER_VALIDATION: when the days of its
+    validation are over, neither earlier nor later, unless the sale was declined before."""
+
+    ON_APPROVAL = "on_approval"
+    AFTER_VALIDATION = "after_validation"
+
+
+class ClawbackTerms(StrEnum):
+    """What becomes of cashback that is taken back after it was withdrawn. OWED: it is kept back from what the customer
+    earns next. WAIVED: the customer keeps it, and the loss is ours."""
+
+    OWED = "owed"
+    WAIVED = "waived"
+
+
 class RateKind(StrEnum):
     PERCENT = "percent"
     FIXED = "fixed"
@@ -94,6 +110,8 @@ class MerchantRow(Base):
         CheckConstraint("click_window_days BETWEEN 1 AND 365", name="click_window_days"),
         CheckConstraint("tracking_days BETWEEN 0 AND 365", name="tracking_days"),
         CheckConstraint("validation_days BETWEEN 0 AND 730", name="validation_days"),
+        CheckConstraint("confirmation IN ('on_approval', 'after_validation')", name="confirmation"),
+        CheckConstraint("clawback IN ('owed', 'waived')", name="clawback"),
     )
 
     id: Mapped[PrimaryID]
@@ -109,6 +127,8 @@ class MerchantRow(Base):
     click_window_days: Mapped[int] = mapped_column(server_default="30")
     tracking_days: Mapped[int] = mapped_column(server_default="3")
     validation_days: Mapped[int] = mapped_column(server_default="45")
+    confirmation: Mapped[str] = mapped_column(server_default="on_approval")
+    clawback: Mapped[str] = mapped_column(server_default="owed")
     feed_settings: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     # Grows with each change that shoppers may see: of the merchant, its status, its rates, or what they make of prices.
     revision: Mapped[int] = mapped_column(BigInteger, server_default="0")

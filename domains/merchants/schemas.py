@@ -17,6 +17,8 @@ from pydantic import (
 
 from domains.merchants.service import (
     Boost,
+    ClawbackTerms,
+    ConfirmationTerms,
     CustomerType,
     MerchantRef,
     MerchantStatus,
@@ -64,7 +66,9 @@ class _In(BaseModel):
 class MerchantOut(BaseModel):
     """A merchant as shoppers see it. A paused one takes no clicks at the moment.
 
-    `tracking_days`: until a purchase usually shows up; `validation_days`: until it is usually confirmed.
+    `tracking_days`: until a purchase usually shows up; `validation_days`: until it is usually confirmed, or, where
+    `confirmation` is after_validation, until it is confirmed in any case that is not declined before. `clawback`: what
+    is taken back after a withdrawal is owed, and kept back from the next cashback, or waived.
     """
 
     id: UUID
@@ -76,6 +80,8 @@ class MerchantOut(BaseModel):
     currency: str
     tracking_days: int
     validation_days: int
+    confirmation: ConfirmationTerms
+    clawback: ClawbackTerms
 
     @classmethod
     def of(cls, merchant: MerchantRef) -> Self:
@@ -106,6 +112,8 @@ class MerchantIn(_In):
     click_window_days: ClickWindowDays = 30
     tracking_days: TrackingDays = 3
     validation_days: ValidationDays = 45
+    confirmation: ConfirmationTerms = ConfirmationTerms.ON_APPROVAL
+    clawback: ClawbackTerms = ClawbackTerms.OWED
     feed_settings: dict[str, Any] = {}
 
 
@@ -121,6 +129,8 @@ class MerchantPatch(_In):
     click_window_days: ClickWindowDays = 30
     tracking_days: TrackingDays = 3
     validation_days: ValidationDays = 45
+    confirmation: ConfirmationTerms = ConfirmationTerms.ON_APPROVAL
+    clawback: ClawbackTerms = ClawbackTerms.OWED
     feed_settings: dict[str, Any] = {}
 
 

@@ -138,7 +138,8 @@ class MappingRow(Base):
 class RewardRow(Base):
     """What a customer earns by a sale, priced from the receipt of the click. `pricing` shows the steps.
 
-    `enquired_at`: the merchant is overdue with its decision and has been asked.
+    `enquired_at`: the merchant is overdue with its decision and has been asked. `confirmation` and `clawback` are the
+    terms of the receipt; `waived_minor` was taken back, and left to the customer who had withdrawn it.
     """
 
     __tablename__ = "rewards"
@@ -146,6 +147,8 @@ class RewardRow(Base):
         UniqueConstraint("conversion_id"),
         _one_of("state", RewardState),
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
+        CheckConstraint("confirmation IN ('on_approval', 'after_validation')", name="confirmation"),
+        CheckConstraint("clawback IN ('owed', 'waived')", name="clawback"),
         Index("ix_rewards_customer_id_id", "customer_id", "id"),
         Index(
             "ix_rewards_overdue",
@@ -166,6 +169,9 @@ class RewardRow(Base):
     pricing: Mapped[dict[str, Any]]
     reason_code: Mapped[str] = mapped_column(server_default="")
     expected_confirmation_at: Mapped[datetime]
+    confirmation: Mapped[str] = mapped_column(server_default="on_approval")
+    clawback: Mapped[str] = mapped_column(server_default="owed")
+    waived_minor: Mapped[AmountMinor] = mapped_column(server_default="0")
     enquired_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]

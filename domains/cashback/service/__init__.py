@@ -110,7 +110,7 @@ from domains.cashback.service.reconciliation import Line, reconcile, reconcile_a
 from domains.cashback.service.replays import run_preview, run_replay
 from domains.cashback.service.replays import stop as stop_mapping
 from domains.cashback.service.reports import Report, check_reporter
-from domains.cashback.service.rewards import decline, hold, mark_overdue, release
+from domains.cashback.service.rewards import confirm_all_due, decline, hold, mark_overdue, release
 from domains.cashback.service.sales_files import (
     MAX_BYTES,
     SALES_QUEUE,
@@ -282,6 +282,7 @@ __all__ = [
     "claim_details",
     "click_desk_of",
     "close_address",
+    "confirm_all_due",
     "count_unknown_words",
     "create_click",
     "current_bonus_rules",

@@ -14,6 +14,7 @@ from domains.cashback.service import books, history, payouts, receipts
 from domains.cashback.service.clicks import find_click
 from domains.cashback.service.differences import Reading, readings_of
 from domains.cashback.service.history import StateChange
+from domains.cashback.service.ledger import side_of_customer
 from domains.cashback.service.story import StoryLine, tell
 from domains.cashback.service.views import (
     ConversionView,
@@ -126,7 +127,17 @@ async def explain_conversion(session: ReadSession, keys: Keys, conversion_id: UU
         reward=earned,
         conversion=sale,
         story=tell(
-            sale, earned, merchant.name, click, seen, adjustments, changes, withdrawals, readings, row.attribution
+            sale,
+            earned,
+            merchant.name,
+            click,
+            seen,
+            adjustments,
+            changes,
+            withdrawals,
+            _owed_minor(ledger),
+            readings,
+            row.attribution,
         ),
         click=click,
         events=seen,
@@ -145,6 +156,16 @@ async def _words(session: ReadSession, source: str) -> dict[int, dict[str, str]]
     """By version; a source has few."""
     rows = await session.scalars(select(MappingRow).where(MappingRow.source == source))
     return {row.version: row.mapping for row in rows}
+
+
+def _owed_minor(ledger: list[books.TransactionView]) -> int:
+    """What the customer had withdrawn of it before it was taken back."""
+    return sum(
+        entry.amount_minor
+        for transaction in ledger
+        for entry in transaction.entries
+        if transaction.kind == "conversion.reversed" and side_of_customer(entry.account) > 0
+    )
 
 
 async def _click(session: ReadSession, keys: Keys, click_id: UUID | None) -> ClickView | None:

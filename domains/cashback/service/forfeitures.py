@@ -25,9 +25,8 @@ from wapsi.money import Money, format_money
 log = structlog.get_logger(__name__)
 
 SOURCE = "forfeiture"
-# What a customer may have to collect is no longer to be paid: other income. What we cannot collect is a loss.
+# What a customer may have to collect is no longer to be paid: other income.
 FORFEITED = "income:forfeited"
-BAD_DEBT = "expenses:bad_debt"
 
 _LEFT = text(
     "SELECT DISTINCT a.customer_id FROM ledger_accounts a JOIN ledger_balances b ON b.account_id = a.id"
@@ -95,7 +94,7 @@ async def _empty(session: WriteSession, customer_id: UUID, balances: Mapping[tup
             moved[currency] = minor
         else:
             row.bucket, words = Bucket.OWED, "Debt written off: the account was deleted"
-            entries = transfer(BAD_DEBT, account, minor)
+            entries = transfer(ledger.BAD_DEBT, account, minor)
         row.transaction_id = await ledger.post(
             session,
             Posting(

@@ -28,6 +28,8 @@ _posted = metrics.get_meter(__name__).create_counter(
 PAYOUTS_IN_FLIGHT = "liabilities:payouts:in_flight"
 BONUS = "expenses:bonus"
 GOODWILL = "expenses:goodwill"
+# What we cannot collect, or do not.
+BAD_DEBT = "expenses:bad_debt"
 
 
 def bank(currency: str) -> str:

@@ -8,6 +8,7 @@ from domains.cashback.service.drafts import Draft
 from domains.cashback.service.ledger import Entry, Posting, transfer
 from domains.cashback.service.records import Conversion, Reward
 from domains.cashback.states import REWARDS_GONE, RewardState
+from domains.merchants.service import ClawbackTerms
 
 SOURCE = "conversion"
 
@@ -108,7 +109,7 @@ def post_declined(draft: Draft, sale: Sale) -> None:
 
 
 def post_reversed(draft: Draft, sale: Sale) -> None:
-    """Takes back confirmed cashback: from the balance what is there, the rest is owed by the customer."""
+    """Takes back confirmed cashback: from the balance what is there, the rest by the terms of the receipt."""
     entries = _owed(sale, ledger.commission(sale.merchant), -sale.conversion.commission_minor)
     if sale.earns:
         entries += _taken_back(draft, sale, sale.reward_minor)
@@ -173,7 +174,12 @@ def _taken_back(draft: Draft, sale: Sale, amount_minor: int) -> list[Entry]:
     expense = ledger.cashback(sale.merchant)
     covered_minor = min(amount_minor, draft.balance(sale.customer_id, sale.paid_to, sale.conversion.currency))
     entries = transfer(sale.paid_to, expense, covered_minor)
-    return entries + transfer(ledger.customer_debt(sale.customer_id), expense, amount_minor - covered_minor)
+    missing_minor = amount_minor - covered_minor
+    assert sale.reward is not None
+    if sale.reward.clawback == ClawbackTerms.WAIVED:
+        sale.reward.waived_minor += missing_minor
+        return entries + transfer(ledger.BAD_DEBT, expense, missing_minor)
+    return entries + transfer(ledger.customer_debt(sale.customer_id), expense, missing_minor)
 
 
 def _owed(sale: Sale, income: str, amount_minor: int) -> list[Entry]:

@@ -11,7 +11,16 @@ from uuid import UUID
 
 import orjson
 
-from domains.merchants.service import CustomerType, MerchantRef, RaisedRate, Rate, RateKind, RateSchedule
+from domains.merchants.service import (
+    ClawbackTerms,
+    ConfirmationTerms,
+    CustomerType,
+    MerchantRef,
+    RaisedRate,
+    Rate,
+    RateKind,
+    RateSchedule,
+)
 from domains.offers.service import OfferRef
 from wapsi.clock import now
 from wapsi.security.signing import Keys, SignatureInvalid, payload_of
@@ -36,7 +45,7 @@ class Receipt:
     schedule's rates a campaign has raised, and by how much.
 
     `eligible` is False where the offer earns nothing. The two dates are when the sale should appear and when the
-    merchant should have decided.
+    merchant should have decided. `confirmation` and `clawback` are the merchant's terms at the click.
     """
 
     click_id: UUID
@@ -52,6 +61,8 @@ class Receipt:
     schedule: RateSchedule
     click_window_days: int
     validation_days: int
+    confirmation: ConfirmationTerms
+    clawback: ClawbackTerms
     expected_tracking_at: datetime
     expected_confirmation_at: datetime
     raised: tuple[RaisedRate, ...] = ()
@@ -80,6 +91,8 @@ def promise(
         schedule=schedule,
         click_window_days=merchant.click_window_days,
         validation_days=merchant.validation_days,
+        confirmation=merchant.confirmation,
+        clawback=merchant.clawback,
         expected_tracking_at=clicked_at + timedelta(days=merchant.tracking_days),
         expected_confirmation_at=clicked_at + timedelta(days=merchant.tracking_days + merchant.validation_days),
         raised=raised,
@@ -121,6 +134,8 @@ def terms_of(issuer: str, receipt: Receipt) -> bytes:
         "terms": schedule.terms,
         "click_window_days": receipt.click_window_days,
         "validation_days": receipt.validation_days,
+        "confirmation": receipt.confirmation,
+        "clawback": receipt.clawback,
     }
     if receipt.raised:
         claims["raised_rates"] = [asdict(rate) for rate in receipt.raised]
@@ -158,6 +173,9 @@ class _Terms:
     schedule: RateSchedule
     click_window_days: int
     validation_days: int
+    confirmation: ConfirmationTerms
+    clawback: ClawbackTerms
+    raised: tuple[RaisedRate, ...]
 
 
 def _split(payload: bytes) -> tuple[dict[str, Any], _Terms]:
@@ -193,6 +211,13 @@ def _terms(claims: dict[str, Any]) -> _Terms:
         ),
         click_window_days=claims["click_window_days"],
         validation_days=claims["validation_days"],
+        # Those from before there was a choice do not name it.
+        confirmation=ConfirmationTerms(claims.get("confirmation", ConfirmationTerms.ON_APPROVAL)),
+        clawback=ClawbackTerms(claims.get("clawback", ClawbackTerms.OWED)),
+        raised=tuple(
+            RaisedRate(**{**claim, "customer_type": CustomerType(claim["customer_type"])})
+            for claim in claims.get("raised_rates", ())
+        ),
     )
 
 
@@ -211,6 +236,9 @@ def _receipt(own: dict[str, Any], terms: _Terms) -> Receipt:
         schedule=terms.schedule,
         click_window_days=terms.click_window_days,
         validation_days=terms.validation_days,
+        confirmation=terms.confirmation,
+        clawback=terms.clawback,
+        raised=terms.raised,
         expected_tracking_at=_moment(own["expected_tracking_at"]),
         expected_confirmation_at=_moment(own["expected_confirmation_at"]),
     )

@@ -63,6 +63,8 @@ WITH booked (name, currency, minor) AS (
     SELECT 'customers, available less owed', currency, sum(minor) FROM (
         SELECT currency, amount_minor AS minor FROM rewards WHERE state = 'confirmed'
         UNION ALL
+        SELECT currency, waived_minor FROM rewards WHERE waived_minor > 0
+        UNION ALL
         SELECT currency, amount_minor FROM bonuses WHERE state = 'confirmed'
         UNION ALL
         SELECT currency, goodwill_minor FROM claims WHERE goodwill_minor IS NOT NULL

@@ -53,11 +53,14 @@ class Reward:
     currency: str
     rate_schedule_version: int
     expected_confirmation_at: datetime
+    confirmation: str
+    clawback: str
     created_at: datetime
     state: str
     amount_minor: int
     pricing: dict[str, Any]
     reason_code: str
+    waived_minor: int
     confirmed_at: datetime | None
     updated_at: datetime
 

@@ -1,5 +1,6 @@
 """What customers earn: pending, confirmed, held for a check, declined, or taken back."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -10,17 +11,19 @@ from domains.cashback.service import history
 from domains.cashback.service.drafts import Draft
 from domains.cashback.service.history import Cause
 from domains.cashback.service.ledger import locked_balances
-from domains.cashback.service.loading import load_sale_of_reward
+from domains.cashback.service.loading import load_sale, load_sale_of_reward
 from domains.cashback.service.postings import Sale, post_confirmed, post_hold, post_withheld
 from domains.cashback.service.pricing import Price
 from domains.cashback.service.receipts import Receipt
 from domains.cashback.service.records import Conversion, Reward
-from domains.cashback.service.steps import move_reward
+from domains.cashback.service.steps import is_due, move_reward
 from domains.cashback.service.writing import Written, write
 from domains.cashback.states import REWARD_STATES, ConversionState, Entity, RewardState
+from domains.merchants.service import ConfirmationTerms
 from wapsi.clock import now
-from wapsi.db import WriteSession
+from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
+from wapsi.queue.jobs import Job
 from wapsi.security import audit
 from wapsi.security.principal import Principal
 from wapsi.state import IllegalMove
@@ -28,6 +31,7 @@ from wapsi.telemetry.setup import current_trace_id
 
 _R = RewardState
 MERCHANT_OVERDUE = "merchant_overdue"
+VALIDATION_OVER = "validation_over"
 
 
 def create(draft: Draft, conversion: Conversion, receipt: Receipt, price: Price, cause: Cause) -> Reward:
@@ -42,11 +46,14 @@ def create(draft: Draft, conversion: Conversion, receipt: Receipt, price: Price,
         currency=price.currency,
         rate_schedule_version=receipt.schedule.version,
         expected_confirmation_at=receipt.expected_confirmation_at,
+        confirmation=receipt.confirmation,
+        clawback=receipt.clawback,
         created_at=moment,
         state=state,
         amount_minor=price.amount_minor,
         pricing=price.as_json(),
         reason_code=cause.reason_code,
+        waived_minor=0,
         confirmed_at=None,
         updated_at=moment,
     )
@@ -70,7 +77,7 @@ async def hold(session: WriteSession, principal: Principal, reward_id: UUID, rea
 
 
 async def release(session: WriteSession, principal: Principal, reward_id: UUID, reason_code: str) -> None:
-    """Gives held cashback free: confirmed where the merchant has approved the sale, else pending as before.
+    """Gives held cashback free: confirmed where it was, or where the sale's approval has confirmed it, else pending.
 
     Raises RewardNotFound and IllegalMove.
     """
@@ -79,12 +86,13 @@ async def release(session: WriteSession, principal: Principal, reward_id: UUID, 
     assert reward is not None
     before = _R(reward.state)
     approved = sale.conversion.state in (ConversionState.APPROVED, ConversionState.SETTLED)
-    target = _R.CONFIRMED if approved else _R.PENDING
+    confirmed = reward.confirmed_at is not None or (approved and is_due(reward))
+    target = _R.CONFIRMED if confirmed else _R.PENDING
     if before is not _R.HELD:
         REWARD_STATES.check(before, _R.PENDING)
     if reward.confirmed_at is not None:
         post_hold(draft, sale, new_id(), release=True)
-    elif approved:
+    elif confirmed:
         post_confirmed(draft, sale)
     move_reward(draft, reward, target, Cause(str(principal), reason_code))
     await write(await session.driver(), Written(changed_rewards=[reward], drafts=[draft]))
@@ -114,10 +122,59 @@ async def decline(session: WriteSession, principal: Principal, reward_id: UUID, 
     await _audit(session, principal, f"reward.{target}", reward_id, before, target, reason_code)
 
 
+async def due_rewards(session: ReadSession, after: UUID, *, limit: int = 500) -> Sequence[UUID]:
+    """Pending cashback whose terms confirm it when its validation is over, which it is; after this id."""
+    return (
+        await session.scalars(
+            select(RewardRow.id)
+            .where(
+                RewardRow.state == _R.PENDING,
+                RewardRow.enquired_at.is_(None),
+                RewardRow.expected_confirmation_at < now(),
+                RewardRow.confirmation == ConfirmationTerms.AFTER_VALIDATION,
+                RewardRow.id > after,
+            )
+            .order_by(RewardRow.id)
+            .limit(limit)
+        )
+    ).all()
+
+
+async def confirm_all_due(job: Job) -> None:
+    """One by one, so that no sale waits for another."""
+    after = UUID(int=0)
+    while True:
+        async with job.write() as session:
+            due = await due_rewards(session, after)
+        for reward_id in due:
+            async with job.write() as session:
+                await confirm_due(session, reward_id)
+        if not due:
+            return
+        after = due[-1]
+
+
+async def confirm_due(session: WriteSession, reward_id: UUID) -> None:
+    """Confirms it, whether the sale was approved or nothing was said; not where it was decided on in between."""
+    seen = await session.get(RewardRow, reward_id)
+    assert seen is not None
+    # As events lock them: the sale first.
+    sale = await load_sale(session, seen.conversion_id)
+    assert sale is not None
+    assert sale.reward is not None
+    if sale.reward.state != _R.PENDING or not is_due(sale.reward):
+        return
+    driver = await session.driver()
+    draft = Draft(await locked_balances(driver, [sale.customer_id]), [sale.customer_id], current_trace_id())
+    post_confirmed(draft, sale)
+    move_reward(draft, sale.reward, _R.CONFIRMED, Cause("system", VALIDATION_OVER))
+    await write(driver, Written(changed_rewards=[sale.reward], drafts=[draft]))
+
+
 async def mark_overdue(session: WriteSession, *, limit: int = 500) -> int:
     """Opens an enquiry for pending cashback that the merchant should have decided on; returns how many.
 
-    It is never confirmed by the passing of time: the money is the merchant's to grant.
+    It is not confirmed by the passing of time, unless its terms say so: the money is the merchant's to grant.
     """
     rows = await session.scalars(
         select(RewardRow)
@@ -125,6 +182,7 @@ async def mark_overdue(session: WriteSession, *, limit: int = 500) -> int:
             RewardRow.state == _R.PENDING,
             RewardRow.enquired_at.is_(None),
             RewardRow.expected_confirmation_at < now(),
+            RewardRow.confirmation == ConfirmationTerms.ON_APPROVAL,
         )
         .order_by(RewardRow.expected_confirmation_at)
         .limit(limit)

@@ -5,6 +5,7 @@ from domains.cashback.service.history import Cause
 from domains.cashback.service.postings import Sale, post_confirmed, post_declined, post_reversed, post_settled
 from domains.cashback.service.records import Conversion, Reward
 from domains.cashback.states import CONVERSION_STATES, REWARD_STATES, ConversionState, Entity, RewardState
+from domains.merchants.service import ConfirmationTerms
 from wapsi.clock import now
 
 _C = ConversionState
@@ -49,11 +50,16 @@ def move_reward(draft: Draft, row: Reward, target: RewardState, cause: Cause) ->
     draft.record(Entity.REWARD, row.id, before, target, cause)
 
 
+def is_due(reward: Reward) -> bool:
+    """Whether an approval confirms it, by the terms of its receipt."""
+    return reward.confirmation == ConfirmationTerms.ON_APPROVAL or reward.expected_confirmation_at <= now()
+
+
 def _approve(draft: Draft, sale: Sale, cause: Cause) -> None:
-    """The reward becomes available at once, unless it is held: then its release will do it."""
+    """The reward becomes available at once, unless it is held: then its release will do it; or waits for its day."""
     move_conversion(draft, sale.conversion, _C.APPROVED, cause)
     assert sale.reward is not None
-    if sale.reward.state == _R.PENDING:
+    if sale.reward.state == _R.PENDING and is_due(sale.reward):
         post_confirmed(draft, sale)
         move_reward(draft, sale.reward, _R.CONFIRMED, cause)
 

@@ -21,6 +21,7 @@ from domains.cashback.states import (
     ReplayOutcome,
     RewardState,
 )
+from domains.merchants.service import ConfirmationTerms
 from wapsi.money import Money, format_money
 
 _R = RewardState
@@ -73,9 +74,11 @@ def tell(
     corrections: Sequence[Correction],
     changes: Sequence[StateChange],
     withdrawals: Sequence[PayoutView],
+    owed_minor: int,
     readings: Sequence[Reading] = (),
     attribution: Sequence[Mapping[str, Any]] = (),
 ) -> list[StoryLine]:
+    """`owed_minor` was withdrawn already when the cashback was taken back."""
     lines = []
     if click is not None:
         what = f" for “{click.offer_title}”" if click.offer_title else ""
@@ -90,7 +93,7 @@ def tell(
     lines += [StoryLine(reading.at, _reading(reading, sale, events)) for reading in readings if _tells(reading)]
     lines += [StoryLine(correction.at, _correction(correction, sale.currency)) for correction in corrections]
     for change in changes:
-        words = _change(change, sale, reward, merchant, attribution)
+        words = _change(change, sale, reward, merchant, attribution, owed_minor)
         if words is not None:
             lines.append(StoryLine(change.at, words))
     for withdrawal in withdrawals:
@@ -140,6 +143,7 @@ def _change(
     reward: RewardView | None,
     merchant: str,
     attribution: Sequence[Mapping[str, Any]],
+    owed_minor: int,
 ) -> str | None:
     if change.entity is Entity.CONVERSION:
         if change.to_state == ConversionState.UNATTRIBUTED:
@@ -160,7 +164,7 @@ def _change(
         return f"{merchant} should have decided by {_day(reward.expected_confirmation_at)}; it was asked."
     if change.to_state == _R.PENDING:
         return (
-            f"Cashback was noted as pending. {merchant} should decide by {_day(reward.expected_confirmation_at)}."
+            f"Cashback was noted as pending. {_when_confirmed(reward, merchant)}"
             if change.from_state is None
             else f"The check is over; the cashback is pending again ({reason})."
         )
@@ -168,9 +172,25 @@ def _change(
         _R.CONFIRMED: f"{amount} cashback was confirmed and can be withdrawn ({reason}).",
         _R.DECLINED: f"The cashback was declined: {reason}.",
         _R.HELD: f"The cashback is held for a check ({reason}).",
-        _R.REVERSED: f"The confirmed cashback of {amount} was taken back: {reason}.",
+        _R.REVERSED: f"The confirmed cashback of {amount} was taken back: {reason}.{_clawed_back(reward, owed_minor)}",
     }
     return sentences[_R(change.to_state)]
+
+
+def _when_confirmed(reward: RewardView, merchant: str) -> str:
+    day = _day(reward.expected_confirmation_at)
+    if reward.confirmation is ConfirmationTerms.AFTER_VALIDATION:
+        return f"It is confirmed on {day}, unless {merchant} declines the sale before."
+    return f"{merchant} should decide by {day}."
+
+
+def _clawed_back(reward: RewardView, owed_minor: int) -> str:
+    if reward.waived_minor:
+        return f" You had withdrawn {_money(reward.waived_minor, reward.currency)} of it already, which you keep."
+    if owed_minor:
+        amount = _money(owed_minor, reward.currency)
+        return f" You had withdrawn {amount} of it already, which is kept back from your next cashback."
+    return ""
 
 
 def _withdrawal(withdrawal: PayoutView) -> list[StoryLine]:

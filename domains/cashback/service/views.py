@@ -18,7 +18,11 @@ from wapsi.db import ReadSession
 
 @dataclass(frozen=True, slots=True)
 class RewardView:
-    """`network_reason` is the merchant's own word on a decision; `overdue` says that it owes one."""
+    """`network_reason` is the merchant's own word on a decision; `overdue` says that it owes one.
+
+    `confirmation` and `clawback` are the terms of the receipt; `waived_minor` was taken back, and left to the
+    customer who had withdrawn it.
+    """
 
     id: UUID
     conversion_id: UUID
@@ -32,6 +36,9 @@ class RewardView:
     rate_schedule_version: int
     purchased_at: datetime
     expected_confirmation_at: datetime
+    confirmation: merchants.ConfirmationTerms
+    clawback: merchants.ClawbackTerms
+    waived_minor: int
     confirmed_at: datetime | None
     overdue: bool
     reason_code: str
@@ -111,6 +118,9 @@ def reward_view(row: RewardRow, conversion: ConversionRow, merchant: merchants.M
         rate_schedule_version=row.rate_schedule_version,
         purchased_at=conversion.occurred_at,
         expected_confirmation_at=row.expected_confirmation_at,
+        confirmation=merchants.ConfirmationTerms(row.confirmation),
+        clawback=merchants.ClawbackTerms(row.clawback),
+        waived_minor=row.waived_minor,
         confirmed_at=row.confirmed_at,
         overdue=row.enquired_at is not None and row.state == RewardState.PENDING,
         reason_code=row.reason_code,

@@ -8,6 +8,7 @@ from uuid import UUID
 from domains.cashback.service.books import Balance, Bucket, StatementLine
 from domains.cashback.service.views import RewardView
 from domains.cashback.states import RewardState
+from domains.merchants.service import ClawbackTerms, ConfirmationTerms
 from wapsi.db import Reads
 
 _BALANCES = (
@@ -38,8 +39,8 @@ _STATEMENT = (
 _REWARDS = (
     "SELECT r.id, r.conversion_id, r.customer_id, m.slug AS merchant, m.name AS merchant_name, r.state,"
     " r.amount_minor, r.currency, c.order_amount_minor, r.rate_schedule_version, c.occurred_at AS purchased_at,"
-    " r.expected_confirmation_at, r.confirmed_at, (r.enquired_at IS NOT NULL AND r.state = 'pending') AS overdue,"
-    " r.reason_code, c.network_reason, r.created_at"
+    " r.expected_confirmation_at, r.confirmation, r.clawback, r.waived_minor, r.confirmed_at,"
+    " (r.enquired_at IS NOT NULL AND r.state = 'pending') AS overdue, r.reason_code, c.network_reason, r.created_at"
     " FROM rewards r JOIN conversions c ON c.id = r.conversion_id JOIN merchants m ON m.id = r.merchant_id"
     " WHERE r.customer_id = $1 AND ($2::text IS NULL OR r.state = $2) AND ($3::uuid IS NULL OR r.id < $3)"
     " ORDER BY r.id DESC LIMIT $4"
@@ -62,4 +63,14 @@ async def list_rewards(
 ) -> list[RewardView]:
     """A customer's, the newest first; `before` is the id of the last one seen."""
     rows = await reads.fetch_current(_REWARDS, customer_id, state, before, limit)
-    return [RewardView(**{**row, "state": RewardState(row["state"])}) for row in rows]
+    return [
+        RewardView(
+            **{
+                **row,
+                "state": RewardState(row["state"]),
+                "confirmation": ConfirmationTerms(row["confirmation"]),
+                "clawback": ClawbackTerms(row["clawback"]),
+            }
+        )
+        for row in rows
+    ]

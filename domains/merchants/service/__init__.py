@@ -17,7 +17,15 @@ from domains.merchants.errors import (
     RatesInvalid,
     RatesNotLater,
 )
-from domains.merchants.models import PUBLIC_STATUSES, CustomerType, MerchantStatus, NetworkKind, RateKind
+from domains.merchants.models import (
+    PUBLIC_STATUSES,
+    ClawbackTerms,
+    ConfirmationTerms,
+    CustomerType,
+    MerchantStatus,
+    NetworkKind,
+    RateKind,
+)
 from domains.merchants.service.boosts import NewBoost, add_boost, boosts_of, end_boost, raised
 from domains.merchants.service.directory import (
     VERSION_SQL,
@@ -67,6 +75,8 @@ __all__ = [
     "BoostEnded",
     "BoostInvalid",
     "BoostNotFound",
+    "ClawbackTerms",
+    "ConfirmationTerms",
     "CurrencyUnknown",
     "CustomerType",
     "DeepLinkTemplateInvalid",

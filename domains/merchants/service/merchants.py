@@ -15,7 +15,14 @@ from domains.merchants.errors import (
     MerchantNotReady,
     NoRates,
 )
-from domains.merchants.models import MERCHANT_STATES, MerchantRow, MerchantStatus, NetworkRow
+from domains.merchants.models import (
+    MERCHANT_STATES,
+    ClawbackTerms,
+    ConfirmationTerms,
+    MerchantRow,
+    MerchantStatus,
+    NetworkRow,
+)
 from domains.merchants.service.networks import get_network
 from domains.merchants.service.rates import rates_at
 from domains.merchants.service.refs import MerchantRef, NewMerchant
@@ -43,6 +50,8 @@ class MerchantChanges(TypedDict, total=False):
     click_window_days: int
     tracking_days: int
     validation_days: int
+    confirmation: ConfirmationTerms
+    clawback: ClawbackTerms
     feed_settings: dict[str, Any]
 
 
@@ -118,6 +127,8 @@ async def create_merchant(session: WriteSession, principal: Principal | None, ne
             click_window_days=new.click_window_days,
             tracking_days=new.tracking_days,
             validation_days=new.validation_days,
+            confirmation=new.confirmation,
+            clawback=new.clawback,
             feed_settings=dict(new.feed_settings),
         )
         .on_conflict_do_nothing(index_elements=[MerchantRow.slug])
@@ -264,4 +275,6 @@ def _ref(row: MerchantRow, network: str | None) -> MerchantRef:
         logo_url=row.logo_url,
         description=row.description,
         feed_settings=row.feed_settings,
+        confirmation=ConfirmationTerms(row.confirmation),
+        clawback=ClawbackTerms(row.clawback),
     )

@@ -6,7 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from domains.merchants.models import CustomerType, MerchantStatus, NetworkKind, RateKind
+from domains.merchants.models import (
+    ClawbackTerms,
+    ConfirmationTerms,
+    CustomerType,
+    MerchantStatus,
+    NetworkKind,
+    RateKind,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,8 @@ class MerchantRef:
     logo_url: str | None
     description: str
     feed_settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    confirmation: ConfirmationTerms = ConfirmationTerms.ON_APPROVAL
+    clawback: ClawbackTerms = ClawbackTerms.OWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,8 @@ class NewMerchant:
     click_window_days: int = 30
     tracking_days: int = 3
     validation_days: int = 45
+    confirmation: ConfirmationTerms = ConfirmationTerms.ON_APPROVAL
+    clawback: ClawbackTerms = ClawbackTerms.OWED
     feed_settings: Mapping[str, Any] = field(default_factory=dict)
 
 

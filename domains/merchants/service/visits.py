@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from domains.merchants.errors import MerchantNotFound, NoRates
-from domains.merchants.models import CustomerType, MerchantStatus, RateKind
+from domains.merchants.models import ClawbackTerms, ConfirmationTerms, CustomerType, MerchantStatus, RateKind
 from domains.merchants.service.refs import Boost, MerchantRef, Rate, RateSchedule
 
 # The row's version changes with whoever changes the row; a schedule never changes, so that its number says enough.
@@ -20,7 +20,7 @@ _NOW = """SELECT m.id, m.slug, m.xmin::text AS row_version, (
     FROM merchants m WHERE m.id = ANY($1) OR m.slug = ANY($2)"""
 _MERCHANTS = """SELECT m.xmin::text AS row_version, m.id, m.slug, m.name, m.status, n.slug AS network, m.currency,
         m.deep_link_template, m.allowed_landing_hosts, m.click_window_days, m.validation_days, m.tracking_days,
-        m.logo_url, m.description
+        m.logo_url, m.description, m.confirmation, m.clawback
     FROM merchants m LEFT JOIN affiliate_networks n ON n.id = m.network_id WHERE m.id = ANY($1)"""
 _SCHEDULES = """SELECT s.id, s.merchant_id, s.version, s.valid_from, s.exclusions, s.terms
     FROM unnest($1::uuid[], $2::integer[]) AS k (merchant_id, version)
@@ -151,6 +151,8 @@ def _merchant(row: Any) -> MerchantRef:
         tracking_days=row["tracking_days"],
         logo_url=row["logo_url"],
         description=row["description"],
+        confirmation=ConfirmationTerms(row["confirmation"]),
+        clawback=ClawbackTerms(row["clawback"]),
     )
 
 

@@ -213,6 +213,7 @@ async def test_operator_declines_with_a_reason_and_it_is_told(
     assert declined.json()["reward"]["state"] == "reversed"
     assert (
         declined.json()["story"][-1]["text"] == "The confirmed cashback of PKR 400.00 was taken back: order returned."
+        " You had withdrawn PKR 400.00 of it already, which is kept back from your next cashback."
     )
     again = await api.post(f"{path}:approve", headers=finance)
     assert (again.status_code, again.json()["reason"]) == (409, "ILLEGAL_STATE_CHANGE")

@@ -48,6 +48,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "constraint-missing-not-valid": "it is validated after the commit, which the text does not show",
     },
     "0019": {"constraint-missing-not-valid": "they are validated after the commit, which the text does not show"},
+    "0027": {"constraint-missing-not-valid": "they are validated after the commit, which the text does not show"},
 }
 
 
