@@ -169,6 +169,15 @@ class PostbackOut(Out):
     repeated: bool
 
 
+class LineItemOut(BaseModel):
+    """`amount_minor`: what all of the quantity cost together."""
+
+    sku: str
+    category: str
+    quantity: int
+    amount_minor: int
+
+
 class ConversionOut(Out):
     """`source` is the network's slug, or `direct:` and the merchant's; `raw_status` its last word."""
 
@@ -189,6 +198,7 @@ class ConversionOut(Out):
     reward_state: RewardState | None
     currency: str
     rate_category: str
+    line_items: list[LineItemOut]
     customer_type: str
     occurred_at: datetime
     reason_code: str

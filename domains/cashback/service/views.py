@@ -67,6 +67,7 @@ class ConversionView:
     reward_state: RewardState | None
     currency: str
     rate_category: str
+    line_items: list[dict[str, Any]]
     customer_type: str
     occurred_at: datetime
     reason_code: str
@@ -148,6 +149,7 @@ def conversion_view(row: ConversionRow, reward: RewardRow | None, merchant: merc
         reward_state=None if reward is None else RewardState(reward.state),
         currency=row.currency,
         rate_category=row.rate_category,
+        line_items=row.line_items,
         customer_type=row.customer_type,
         occurred_at=row.occurred_at,
         reason_code=row.reason_code,

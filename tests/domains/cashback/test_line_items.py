@@ -20,13 +20,16 @@ async def pricing_of(world: Any) -> dict[str, Any]:
     return found
 
 
-async def test_lines_are_kept_and_priced_by_their_categories(world: Any) -> None:
+@pytest.mark.parametrize("by_group", [False, True])
+async def test_lines_are_kept_and_priced_by_their_categories(world: Any, by_group: bool) -> None:
     shopper = await world.customer()
-    await world.report(click_id=str((await world.click(shopper)).id), line_items=[PHONE, SHOES])
+    click_id = str((await world.click(shopper)).id)
+    await world.report(click_id=click_id, line_items=[PHONE, SHOES], by_group=by_group)
     assert (await world.balance(shopper))["pending"] == 1_200 + 2_000
     assert [part["reward_minor"] for part in (await pricing_of(world))["parts"]] == [1_200, 2_000]
-    rows = await world.sql("SELECT line_items FROM conversions")
-    assert orjson.loads(rows[0]["line_items"]) == [PHONE, SHOES]
+    async with world.db.read() as session:
+        sale, _ = await service.find_conversion(session, "impact", "sale-1")
+    assert sale.line_items == [PHONE, SHOES]
     assert await world.violations() == []
 
 
