@@ -1,4 +1,4 @@
-"""How much is tried, and how it is told: tests here print one line a target, which `make fuzz` adds up."""
+"""How what was tried is told: tests here print one line a target, which `make fuzz` shows together."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,14 +8,6 @@ import pytest
 from tests.security.world import world
 
 __all__ = ["world"]
-
-# 1: what `make test` has time for. `make fuzz` takes about so many times as long.
-SCALE = float(os.environ.get("WAPSI_FUZZ_SCALE", "1"))
-
-
-@pytest.fixture(scope="session")
-def fuzz_scale() -> float:
-    return SCALE
 
 
 @pytest.fixture

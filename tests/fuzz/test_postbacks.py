@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -28,10 +28,13 @@ from domains.cashback.service.event_files import FileUnreadable, Format, read_ev
 from domains.cashback.states import EventOutcome
 from tests.domains.cashback.conftest import SQL, World
 from tests.fuzz import postbacks
+from tests.fuzz.effort import a_round, rounds
 from tests.fuzz.postbacks import NETWORK
 from wapsi.runtime import Runtime
 
+# Examples a round, and the share of the long run's time.
 ADAPTED, SIGNED, STORED = 150, 150, 60
+ADAPTED_SHARE, SIGNED_SHARE, STORED_SHARE, UNSIGNED_SHARE = 0.03, 0.12, 0.1, 0.04
 CALL_LIMIT_S = 20.0
 PLAIN = AdapterSettings(
     merchants={"77": "daraz"}, currency="PKR", mapping={"fields": {"conversion_id": "id", "status": "s"}}
@@ -44,16 +47,6 @@ async def world(runtime: Runtime, admin_sql: SQL) -> World:
     world = World(runtime, admin_sql)
     await world.begin()
     return world
-
-
-def sized(examples: int, scale: float) -> settings:
-    return settings(
-        max_examples=max(1, int(examples * scale)),
-        deadline=None,
-        database=None,
-        derandomize=scale <= 1,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def check_adapted(events: Sequence[AdaptedEvent], raw: bytes) -> None:
@@ -69,12 +62,10 @@ def check_adapted(events: Sequence[AdaptedEvent], raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_adapter_makes_events_of_anything_or_says_why_not(
-    kind: str, fuzz_scale: float, tell: Callable[[str], None]
-) -> None:
+def test_an_adapter_makes_events_of_anything_or_says_why_not(kind: str, tell: Callable[[str], None]) -> None:
     made: Counter[bool] = Counter()
 
-    @sized(ADAPTED, fuzz_scale)
+    @a_round(ADAPTED)
     @given(postbacks.postbacks(kind), postbacks.SETTINGS)
     def check(postback: Postback, chosen: AdapterSettings) -> None:
         events = adapt(kind, postback, chosen)
@@ -82,7 +73,8 @@ def test_an_adapter_makes_events_of_anything_or_says_why_not(
         assert adapt(kind, postback, chosen) == events, "the same words are another event"
         made.update(one.event is not None for one in events)
 
-    check()
+    for _ in rounds(ADAPTED_SHARE):
+        check()
     tell(f"postbacks, adapter of {kind}: {made.total()} cases, {made[True]} events")
     assert made[True]
     assert made[False]
@@ -96,13 +88,12 @@ def test_what_was_found_in_adapters_stays_mended(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
-def test_rows_of_files_are_events_or_say_why_not(
-    format: Format, fuzz_scale: float, tell: Callable[[str], None]
-) -> None:
-    lines = st.one_of(
-        postbacks.events(), postbacks.rows({"id": "sale-1", "s": "new", "total": "100"}).map(postbacks.row_text(format))
-    )
-    header = st.sampled_from((b"id,s,total\n", b"\xef\xbb\xbfid,s,total\r\n", b"", b"id,id\n", b"\xff\n"))
+def test_rows_of_files_are_events_or_say_why_not(format: Format, tell: Callable[[str], None]) -> None:
+    good = {"id": "sale-1", "s": "new", "total": "100"}
+    rows = postbacks.rows(good).map(postbacks.row_text(format))
+    lines = postbacks.one_of(rows, rows, rows, postbacks.events())
+    usual = (b"id,s,total\n", b"id,s,total\n", b"\xef\xbb\xbfid,s,total\r\n")
+    header = st.sampled_from((*usual, b"", b"id,id\n", b"\xff\n"))
     files = st.builds(lambda first, rest: first + b"\n".join(rest), header, st.lists(lines, max_size=4))
     mapping = mapping_of(
         {
@@ -113,7 +104,7 @@ def test_rows_of_files_are_events_or_say_why_not(
     )
     seen: Counter[str] = Counter()
 
-    @sized(ADAPTED, fuzz_scale)
+    @a_round(ADAPTED)
     @given(files, postbacks.SETTINGS)
     def check(file: bytes, chosen: AdapterSettings) -> None:
         last = 0
@@ -126,7 +117,8 @@ def test_rows_of_files_are_events_or_say_why_not(
         except FileUnreadable:
             seen["unreadable"] += 1
 
-    check()
+    for _ in rounds(ADAPTED_SHARE):
+        check()
     tell(f"postbacks, {format} files: {seen.total()} rows, {seen['event']} events")
     assert seen["fault"]
     assert seen["event"]
@@ -161,12 +153,12 @@ async def whole_books(world: World, logs: Sequence[Any]) -> None:
 
 @pytest.mark.timeout(24 * 3600)
 async def test_whatever_is_signed_is_kept_and_has_an_outcome(
-    api: httpx2.AsyncClient, world: World, fuzz_scale: float, tell: Callable[[str], None]
+    api: httpx2.AsyncClient, world: World, tell: Callable[[str], None]
 ) -> None:
     door = Door(api, world)
     loop = asyncio.get_running_loop()
 
-    @sized(SIGNED, fuzz_scale)
+    @a_round(SIGNED)
     @given(postbacks.events())
     def check(raw: bytes) -> None:
         asyncio.run_coroutine_threadsafe(door(raw), loop).result(CALL_LIMIT_S)
@@ -174,16 +166,15 @@ async def test_whatever_is_signed_is_kept_and_has_an_outcome(
     with capture_logs() as logs:
         for raw in postbacks.CORPUS.values():
             await door(raw)
-        await asyncio.to_thread(check)
+        for _ in rounds(SIGNED_SHARE):
+            await asyncio.to_thread(check)
     await whole_books(world, logs)
     tell(f"postbacks, signed: {door.outcomes.total()} cases, {dict(sorted(door.outcomes.items()))}")
     assert set(door.outcomes) == set(EventOutcome)
 
 
 @pytest.mark.timeout(24 * 3600)
-async def test_whatever_an_adapter_makes_can_be_kept(
-    world: World, fuzz_scale: float, tell: Callable[[str], None]
-) -> None:
+async def test_whatever_an_adapter_makes_can_be_kept(world: World, tell: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     outcomes: Counter[str] = Counter()
     async with world.db.read() as session:
@@ -202,7 +193,7 @@ async def test_whatever_an_adapter_makes_can_be_kept(
             outcomes[result.outcome] += 1
 
     def fuzz(kind: str) -> None:
-        @sized(STORED, fuzz_scale)
+        @a_round(STORED)
         @given(postbacks.postbacks(kind), postbacks.SETTINGS)
         def check(postback: Postback, chosen: AdapterSettings) -> None:
             events = adapt(kind, postback, chosen)
@@ -211,8 +202,10 @@ async def test_whatever_an_adapter_makes_can_be_kept(
         check()
 
     with capture_logs() as logs:
+        for _ in rounds(STORED_SHARE):
+            for kind in KINDS:
+                await asyncio.to_thread(fuzz, kind)
         for kind in KINDS:
-            await asyncio.to_thread(fuzz, kind)
             for raw in postbacks.CORPUS.values():
                 for postback in postbacks.as_postbacks(raw):
                     await keep(adapt(kind, postback, PLAIN))
@@ -226,7 +219,7 @@ _HEADERS = st.text(st.characters(max_codepoint=126, min_codepoint=32), max_size=
 
 @pytest.mark.timeout(24 * 3600)
 async def test_nothing_unsigned_gets_in_whatever_its_headers(
-    api: httpx2.AsyncClient, world: World, fuzz_scale: float, tell: Callable[[str], None]
+    api: httpx2.AsyncClient, world: World, tell: Callable[[str], None]
 ) -> None:
     loop = asyncio.get_running_loop()
     answers: Counter[int] = Counter()
@@ -247,12 +240,13 @@ async def test_nothing_unsigned_gets_in_whatever_its_headers(
         },
     )
 
-    @sized(SIGNED, fuzz_scale)
+    @a_round(SIGNED)
     @given(st.sampled_from((NETWORK, NETWORK, "none", "%00", "a%2Fb", "é")), headers, st.binary(max_size=50))
     def check(network: str, headers: dict[str, str], raw: bytes) -> None:
         asyncio.run_coroutine_threadsafe(send(network, headers, raw), loop).result(CALL_LIMIT_S)
 
-    await asyncio.to_thread(check)
+    for _ in rounds(UNSIGNED_SHARE):
+        await asyncio.to_thread(check)
     tell(f"postbacks, unsigned: {answers.total()} cases")
     assert await world.sql("SELECT 1 FROM conversion_events") == []
     assert answers[401]

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from structlog.testing import capture_logs
 
 from tests.fuzz import rest
+from tests.fuzz.effort import IS_LONG, seconds_of
 from tests.fuzz.shop import SQL, Shop
 from wapsi.http.deps import declared_permission
 from wapsi.roots.http_app import make_front
@@ -22,8 +23,8 @@ from wapsi.security.permissions import Permission
 
 # Examples an operation and, as many, sequences of operations.
 EXAMPLES = 2
-# Beyond scale 1 new cases are tried for so long, times the scale.
-SECONDS = 10
+# Of the long run's time.
+SHARE = 0.5
 # Then what the shop holds is made anew: much of it is used up by then.
 ROUND_S = 180
 
@@ -47,7 +48,6 @@ async def test_no_request_gets_an_answer_that_openapi_does_not_tell(
     admin_sql: SQL,
     drain: Callable[[], Awaitable[int]],
     spans: InMemorySpanExporter,
-    fuzz_scale: float,
     tell: Callable[[str], None],
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -69,10 +69,10 @@ async def test_no_request_gets_an_answer_that_openapi_does_not_tell(
             await asyncio.to_thread(rest.run, schema, outcome)
         spans.clear()  # kept in memory for tests that look at them
 
-    if fuzz_scale <= 1:
+    if not IS_LONG:
         await play(max_examples=EXAMPLES, is_exhaustive=False, max_time_s=None)
     else:
-        ends_s = time.monotonic() + SECONDS * fuzz_scale
+        ends_s = time.monotonic() + seconds_of(SHARE)
         while (left_s := ends_s - time.monotonic()) > 5:
             await play(max_examples=50, is_exhaustive=True, max_time_s=int(min(left_s, ROUND_S)))
             await shop.refill()

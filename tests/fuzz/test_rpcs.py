@@ -14,12 +14,13 @@ import pytest
 from google.protobuf import text_format
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 import wapsi.rpc
 from domains.offers import service as offers
+from tests.fuzz.effort import a_round, rounds
 from tests.fuzz.messages import Words, messages, mutated
 from tests.security.world import World
 from wapsi.roots.grpc_app import make_rpc_server
@@ -28,8 +29,9 @@ from wapsi.rpc.offers.v1 import offer_sync_pb2
 from wapsi.runtime import Runtime
 
 SQL = Callable[..., Awaitable[list[asyncpg.Record]]]
-# Of each method so many well-formed requests, and as many damaged ones.
-EXAMPLES = 20
+# Of each method in a round: some well-formed, some damaged.
+EXAMPLES = 40
+SHARE = 0.3
 CALL_LIMIT_S = 20.0
 # What grpc's own client says, without asking, where the server has ended the call while more was being sent.
 LATE_WRITE = "Internal error from Core"
@@ -147,7 +149,7 @@ async def rows_of(admin_sql: SQL, merchant_id: Any) -> dict[str, str]:
 
 @pytest.mark.timeout(24 * 3600)
 async def test_no_message_breaks_an_rpc_or_reaches_anothers_merchant(
-    world: World, runtime: Runtime, admin_sql: SQL, fuzz_scale: float, tell: Callable[[str], None]
+    world: World, runtime: Runtime, admin_sql: SQL, tell: Callable[[str], None]
 ) -> None:
     words = await words_of(world, runtime)
     foreign_id = world.ids["other-shop"]
@@ -161,13 +163,7 @@ async def test_no_message_breaks_an_rpc_or_reaches_anothers_merchant(
         calls = Calls(channel, world.bearers["producer_a"])
 
         def fuzz(name: str) -> None:
-            @settings(
-                max_examples=max(1, int(2 * EXAMPLES * fuzz_scale)),
-                deadline=None,
-                database=None,
-                derandomize=fuzz_scale <= 1,
-                suppress_health_check=list(HealthCheck),
-            )
+            @a_round(EXAMPLES)
             @given(requests(METHODS[name], words))
             def check(raw: list[bytes]) -> None:
                 for answer in asyncio.run_coroutine_threadsafe(calls(name, raw), loop).result(2 * CALL_LIMIT_S):
@@ -177,8 +173,9 @@ async def test_no_message_breaks_an_rpc_or_reaches_anothers_merchant(
             check()
 
         with capture_logs() as logs:
-            for name in METHODS:
-                await asyncio.to_thread(fuzz, name)
+            for _ in rounds(SHARE):
+                for name in METHODS:
+                    await asyncio.to_thread(fuzz, name)
         stub_alive = await calls("/wapsi.rpc.merchants.v1.MerchantService/ListMerchants", [b""])
     await server.stop()
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import time
 from collections.abc import Callable
 
 import pytest
@@ -12,15 +11,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from structlog.testing import capture_logs
 
 from tests.fuzz import rest
+from tests.fuzz.effort import IS_LONG, rounds
 from tests.fuzz.recipes import Recipes
 from tests.fuzz.shop import SQL
 from tests.fuzz.walks import Walks
 from tests.security.world import World
 
-# Beyond scale 1 for so long, times the scale; each route comes up about once in that time.
-SECONDS = 10
-# At scale 1 one in so many routes, always the same: tests/security sends each its good request anyway.
-SHARE = 4
+# Of the long run's time.
+SHARE = 0.5
+# Otherwise one in so many routes, always the same: tests/security sends each its good request anyway.
+ONE_IN = 4
 # Routes that cannot succeed here, and why.
 NEVER: dict[str, str] = {}
 
@@ -31,23 +31,21 @@ async def test_no_request_that_is_nearly_right_gets_an_answer_that_openapi_does_
     world: World,
     admin_sql: SQL,
     spans: InMemorySpanExporter,
-    fuzz_scale: float,
     tell: Callable[[str], None],
 ) -> None:
     document = await asyncio.to_thread(app.openapi)
     front = rest.HandOver(app, asyncio.get_running_loop())
     config = rest.configuration(max_examples=1, is_exhaustive=False, max_time_s=None)
     schema = await asyncio.to_thread(rest.load, document, front, config)
-    seed = 1 if fuzz_scale <= 1 else int.from_bytes(os.urandom(4))
+    seed = int.from_bytes(os.urandom(4)) if IS_LONG else 1
     draw = random.Random(seed)
     walks = Walks(schema, document, Recipes(world), admin_sql, seed)
     labels = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
     draw.shuffle(labels)
-    if fuzz_scale <= 1:
-        del labels[len(labels) // SHARE :]
+    if not IS_LONG:
+        del labels[len(labels) // ONE_IN :]
 
-    ends_s = time.monotonic() + (SECONDS * fuzz_scale if fuzz_scale > 1 else 0)
-    while not walks.cases or time.monotonic() < ends_s:
+    for _ in rounds(SHARE):
         draw.shuffle(labels)
         with capture_logs():
             await walks.walk(labels)
@@ -60,6 +58,6 @@ async def test_no_request_that_is_nearly_right_gets_an_answer_that_openapi_does_
         tell(f"REST, never succeeded: {label}: {NEVER.get(label, told)}")
     assert not walks.findings, walks.report()
     assert {*walks.statuses, *walks.broken} == set(labels)
-    if fuzz_scale > 1:
+    if IS_LONG:
         without = set(walks.never_succeeded) - NEVER.keys()
         assert not without, f"Say in recipes.py how a good request is made: {without}, or in NEVER why there is none."

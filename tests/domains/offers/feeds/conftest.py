@@ -14,7 +14,10 @@ from xml.sax.saxutils import escape
 import pytest
 
 from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column_mapping
+from tests.fuzz.conftest import tell
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+
+__all__ = ["tell"]
 
 STATED = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -5,19 +5,21 @@ import gzip
 import io
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domains.offers.feeds import FORMATS, FeedError, FeedOptions, open_feed
 from domains.offers.validation import ValidationRules, validate_item
-from tests.fuzz.conftest import SCALE
+from tests.fuzz.effort import a_round, rounds
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
 Make = Callable[..., str]
+Tell = Callable[[str], None]
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RULES = ValidationRules("PKR", None, NOW)
 TEXTS = st.one_of(
@@ -98,47 +100,65 @@ def edited(data: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
     return bytes(changed)
 
 
-@settings(max_examples=max(1, int(300 * SCALE)), deadline=None)
-@given(st.binary(max_size=2_000), OPTIONS)
-def test_arbitrary_bytes(data: bytes, options: dict[str, Any]) -> None:
-    read_whole(data, options)
+def test_arbitrary_bytes(tell: Tell) -> None:
+    tried = count()
+
+    @a_round(300)
+    @given(st.binary(max_size=2_000), OPTIONS)
+    def check(data: bytes, options: dict[str, Any]) -> None:
+        next(tried)
+        read_whole(data, options)
+
+    for _ in rounds(0.08):
+        check()
+    tell(f"feeds, arbitrary bytes: {next(tried)} cases")
 
 
-@settings(
-    max_examples=max(1, int(150 * SCALE)), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    rows=ROWS,
-    edits=EDITS,
-    options=OPTIONS,
-    encoding=st.sampled_from(["utf-8", "utf-8", "utf-16", "cp1256"]),
-    pack=st.sampled_from(PACKINGS),
-    packed_edits=st.one_of(st.just([]), EDITS),
-)
-def test_damaged_feeds(
-    make: Make,
-    kind: str,
-    rows: list[dict[str, str]],
-    edits: list[tuple[float, int, bytes]],
-    options: dict[str, Any],
-    encoding: str,
-    pack: Callable[[bytes], bytes],
-    packed_edits: list[tuple[float, int, bytes]],
-) -> None:
-    data = make(kind, rows).encode(encoding, "replace")
-    read_whole(edited(pack(edited(data, edits)), packed_edits), options)
+def test_damaged_feeds(make: Make, kind: str, tell: Tell) -> None:
+    tried = count()
+
+    @a_round(150)
+    @given(
+        rows=ROWS,
+        edits=EDITS,
+        options=OPTIONS,
+        encoding=st.sampled_from(["utf-8", "utf-8", "utf-16", "cp1256"]),
+        pack=st.sampled_from(PACKINGS),
+        packed_edits=st.one_of(st.just([]), EDITS),
+    )
+    def check(
+        rows: list[dict[str, str]],
+        edits: list[tuple[float, int, bytes]],
+        options: dict[str, Any],
+        encoding: str,
+        pack: Callable[[bytes], bytes],
+        packed_edits: list[tuple[float, int, bytes]],
+    ) -> None:
+        next(tried)
+        data = make(kind, rows).encode(encoding, "replace")
+        read_whole(edited(pack(edited(data, edits)), packed_edits), options)
+
+    for _ in rounds(0.012):
+        check()
+    tell(f"feeds, damaged {kind}: {next(tried)} cases")
 
 
 @pytest.mark.parametrize("kind", ["csv", "google_tsv", "awin", "pipes", "jsonl", "json"])
-@settings(
-    max_examples=max(1, int(100 * SCALE)), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(rows=ROWS)
-def test_any_texts_of_whole_feeds_are_rows(make: Make, kind: str, rows: list[dict[str, str]]) -> None:
-    # Python's writer of CSV does not quote a carriage return.
-    rows = [{name: text.replace("\r", "") for name, text in row.items()} for row in rows]
-    data = make(kind, rows).encode()
-    assert len(list(open_feed(io.BytesIO(data), options=FeedOptions("PKR", NOW)).items())) == len(rows)
+def test_any_texts_of_whole_feeds_are_rows(make: Make, kind: str, tell: Tell) -> None:
+    tried = count()
+
+    @a_round(100)
+    @given(rows=ROWS)
+    def check(rows: list[dict[str, str]]) -> None:
+        next(tried)
+        # Python's writer of CSV does not quote a carriage return.
+        rows = [{name: text.replace("\r", "") for name, text in row.items()} for row in rows]
+        data = make(kind, rows).encode()
+        assert len(list(open_feed(io.BytesIO(data), options=FeedOptions("PKR", NOW)).items())) == len(rows)
+
+    for _ in rounds(0.01):
+        check()
+    tell(f"feeds, whole {kind}: {next(tried)} cases")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1000])
