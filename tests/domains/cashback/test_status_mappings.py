@@ -1,5 +1,6 @@
 """Another reading of a network's words: its difference shown, applied to what came before, and told."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import httpx2
 import pytest
 
 from domains.cashback import service
+from domains.cashback.service import replays
 from tests.domains.cashback.mapping_desk import PROPOSALS, Desk, states
 from wapsi.security.permissions import OperatorRole
 
@@ -189,6 +191,31 @@ async def test_correction_in_between_neither_hinders_nor_is_undone(
     await desk.preview(proposal_id)
     await desk.apply(proposal_id)
     assert await world.balance(shopper) == {"pending": 0, "available": 3_000, "in_flight": 0, "owed": 0}
+    assert await world.violations() == []
+
+
+async def test_events_that_come_while_old_ones_are_read_anew_are_each_taken_once(
+    world: Any, desk: Desk, shopper: UUID, click_id: str, at: Callable[[int], datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same customer, about the same sales, in the other order: nobody waits for the other in a circle."""
+    monkeypatch.setattr(replays, "SALES_AT_ONCE", 3)
+    for number in range(12):
+        word = "odd" if number % 2 else "extended"
+        await world.report(conversion_id=f"sale-{number:02}", click_id=click_id, status=word, occurred_at=at(0))
+    proposal_id = await desk.propose(odd="pending", extended="approved")
+    await desk.preview(proposal_id)
+    assert (await desk.post(f"{PROPOSALS}/{proposal_id}:apply")).status_code == 202
+    coming = [
+        world.report(conversion_id=f"sale-{number:02}", click_id=click_id, status="approved", occurred_at=at(1))
+        for number in reversed(range(12))
+    ]
+    await asyncio.gather(world.run_jobs(service.REPLAY_MAPPING), *coming)
+    # What gave way to the other is tried again.
+    await world.sql("UPDATE jobs SET due_at = now() WHERE state = 'ready'")
+    await world.run_jobs(service.REPLAY_MAPPING)
+    assert set((await states(world)).values()) == {("approved", "confirmed")}
+    assert await world.balance(shopper) == {"pending": 0, "available": 60_000, "in_flight": 0, "owed": 0}
+    assert len(await world.sql("SELECT 1 FROM ledger_transactions")) == 24
     assert await world.violations() == []
 
 
