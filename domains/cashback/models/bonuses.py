@@ -59,6 +59,7 @@ class BonusRow(Base):
         CheckConstraint("amount_minor > 0", name="amount_minor"),
         Index("uq_bonuses_booked", "rule_id", "customer_id", "newcomer_id", unique=True, postgresql_where=_BOOKED),
         Index("ix_bonuses_customer_id_id", "customer_id", "id"),
+        Index("ix_bonuses_state_id", "state", "id"),
         Index("ix_bonuses_newcomer_id", "newcomer_id"),
         Index("ix_bonuses_reward_id", "reward_id"),
         Index("ix_bonuses_pending", "available_at", postgresql_where=text("state = 'pending'")),

@@ -34,6 +34,11 @@ class EventRow(Base):
             "received_at",
             postgresql_where=text("outcome IN ('unknown_status', 'refused')"),
         ),
+        Index(
+            "ix_conversion_events_waiting",
+            "received_at",
+            postgresql_where=text("outcome = 'refused' AND error = 'SALE_NOT_KNOWN_YET'"),
+        ),
     )
 
     id: Mapped[PrimaryID]

@@ -18,7 +18,10 @@ class ClaimIn(In):
 
     reason_code: ClaimReason
     click_id: UUID
-    order_id: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
+    # A blank around it would be another order, which has no sale.
+    order_id: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*$")
+    ]
     order_amount_minor: Amount
     note: _Text = ""
 

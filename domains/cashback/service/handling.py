@@ -147,6 +147,11 @@ class Handling:
             merchant = known.sellers.get(event.merchant)
         elif row is not None:
             merchant = known.sellers_by_id[row.merchant_id]
+            # One that came before its sale was let in for the click's merchant.
+            if event.amounts == "change" and click is not None and click.merchant_id != row.merchant_id:
+                raise Refused(
+                    "MERCHANT_MISMATCH", f"This sale was reported for {merchant.slug}, the click led elsewhere."
+                )
         elif click is not None:
             merchant = known.sellers_by_id[click.merchant_id]
         if merchant is None:

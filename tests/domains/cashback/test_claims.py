@@ -64,6 +64,18 @@ async def later(world: Any, days: int) -> None:
     await world.sql("UPDATE claims SET due_at = due_at - make_interval(days => $1)", days)
 
 
+async def test_blanks_around_an_orders_number_are_none_of_it(
+    api: httpx2.AsyncClient, world: Any, shopper_id: UUID, shopper_headers: dict[str, str]
+) -> None:
+    click = await world.click(shopper_id)
+    answers = []
+    for number, order in enumerate(("A-1", " A-1 ")):
+        body = {"reason_code": "late", "click_id": str(click.id), "order_id": order, "order_amount_minor": 1_000}
+        headers = shopper_headers | {"Idempotency-Key": f"blanks-{number}"}
+        answers.append((await api.post("/v1/me/claims", json=body, headers=headers)).status_code)
+    assert answers == [201, 409]
+
+
 async def test_claim_is_taken_and_listed(
     api: httpx2.AsyncClient, submit: Any, shopper_headers: dict[str, str], stranger_headers: dict[str, str]
 ) -> None:

@@ -104,6 +104,34 @@ async def test_first_amounts_do_not_undo_a_change(world: Any, change: Any) -> No
     assert await sale(world) == ("unattributed", 80_000, 8_000)
 
 
+async def test_change_that_was_let_in_for_another_merchant_is_not_for_this_one(world: Any, change: Any) -> None:
+    await world.merchant("khaadi", network="impact")
+    click = await world.click(await world.customer(), "khaadi")
+    early = await change(500_000, 50_000, merchant="", click_id=str(click.id), event_id="early")
+    assert early.reason == "SALE_NOT_KNOWN_YET"
+    await world.report(amounts="first")
+    await world.run_periodic("cashback.retry_changes")
+    again = await world.sql("SELECT error FROM conversion_events WHERE external_event_id = 'early:again'")
+    assert again[0]["error"] == "MERCHANT_MISMATCH"
+    assert await sale(world) == ("unattributed", 100_000, 10_000)
+
+
+async def test_waiting_change_that_is_no_event_any_more_does_not_keep_the_others_waiting(
+    world: Any, change: Any
+) -> None:
+    await change(-10_000, -1_000, event_id="odd")
+    await change(-20_000, -2_000, event_id="early")
+    await world.sql(
+        "UPDATE conversion_events SET fields = jsonb_set(fields, '{occurred_at}', '\"1970-01-01T00:00:00Z\"')"
+        " WHERE external_event_id = 'odd'"
+    )
+    await world.report(amounts="first")
+    await world.run_periodic("cashback.retry_changes")
+    assert await sale(world) == ("unattributed", 80_000, 8_000)
+    again = await world.sql("SELECT outcome, error FROM conversion_events WHERE external_event_id = 'odd:again'")
+    assert [tuple(row) for row in again] == [("refused", "EVENT_MALFORMED")]
+
+
 async def test_change_before_its_sale_waits_and_is_added_when_the_sale_is_there(world: Any, change: Any) -> None:
     early = await change(-20_000, -2_000, event_id="early")
     assert (early.outcome, early.reason) == ("refused", "SALE_NOT_KNOWN_YET")

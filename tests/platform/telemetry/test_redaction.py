@@ -39,6 +39,8 @@ def test_what_looks_personal_is_put_out(canary: str, words: str) -> None:
         ("/v1/postbacks/cj/t0ken", f"/v1/postbacks/cj/{REDACTED}"),
         ("/v1/postbacks/cj/t0ken/", f"/v1/postbacks/cj/{REDACTED}"),
         ("/v1/postbacks/cj", "/v1/postbacks/cj"),
+        ("//v1/postbacks/cj/t0ken", f"//v1/postbacks/cj/{REDACTED}"),
+        ("/api/v1/postbacks/cj/t0ken", f"/api/v1/postbacks/cj/{REDACTED}"),
         ("/v1/offers", "/v1/offers"),
     ],
 )
