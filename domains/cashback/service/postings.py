@@ -138,7 +138,7 @@ def post_amended(
     income = ledger.unattributed(sale.receivable) if sale.reward is None else ledger.commission(sale.merchant)
     entries = _owed(sale, income, commission_change_minor)
     if reward_change_minor > 0:
-        entries += transfer(ledger.cashback(sale.merchant), sale.paid_to, reward_change_minor)
+        entries += _given(draft, sale, reward_change_minor)
     elif reward_change_minor < 0:
         entries += _taken_back(draft, sale, -reward_change_minor)
     posting = _posting(
@@ -168,6 +168,20 @@ def post_withheld(draft: Draft, sale: Sale) -> None:
     words = f"Cashback for {sale.merchant} withheld"
     posting = _posting(draft, sale, "reward.withheld", words, entries, amends_id=sale.conversion.posting_id)
     _post(draft, posting)
+
+
+def _given(draft: Draft, sale: Sale, amount_minor: int) -> list[Entry]:
+    """More cashback. What was waived of it before the customer has already, and what they owe us is kept back."""
+    expense = ledger.cashback(sale.merchant)
+    assert sale.reward is not None
+    had_minor = min(amount_minor, sale.reward.waived_minor)
+    sale.reward.waived_minor -= had_minor
+    kept_minor = 0
+    debt = ledger.customer_debt(sale.customer_id)
+    if sale.reward.state == RewardState.CONFIRMED:
+        kept_minor = min(amount_minor - had_minor, draft.balance(sale.customer_id, debt, sale.conversion.currency))
+    entries = transfer(expense, ledger.BAD_DEBT, had_minor) + transfer(expense, debt, kept_minor)
+    return entries + transfer(expense, sale.paid_to, amount_minor - had_minor - kept_minor)
 
 
 def _taken_back(draft: Draft, sale: Sale, amount_minor: int) -> list[Entry]:

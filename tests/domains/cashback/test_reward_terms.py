@@ -130,6 +130,25 @@ async def test_what_was_withdrawn_is_waived_where_the_terms_say_so(world: Any, s
     assert await is_sound(world)
 
 
+@pytest.mark.parametrize("clawback", ["owed", "waived"])
+async def test_what_was_withdrawn_is_not_paid_once_more_when_the_amounts_go_up_again(
+    world: Any, shopper: UUID, clawback: str
+) -> None:
+    await set_terms(world, confirmation="on_approval", clawback=clawback)
+    reward_id = await world.earn(shopper, 20_000, sale="up-and-down")
+    await world.withdraw(shopper, await world.payout_method(shopper), 20_000)
+    for order in (100_000, 300_000, 600_000):
+        result = await world.report(conversion_id="up-and-down", status="approved", order_amount_minor=order)
+        assert result.outcome == "applied"
+    # Of 20,000 that were withdrawn, 15,000 were taken back, then earned once more, and 10,000 on top.
+    assert await world.balance(shopper) == {"pending": 0, "available": 10_000, "in_flight": 20_000, "owed": 0}
+    rows = await world.sql("SELECT amount_minor, waived_minor FROM rewards WHERE id = $1", reward_id)
+    assert tuple(rows[0]) == (30_000, 0)
+    async with world.db.read() as session:
+        assert all(line.difference_minor == 0 for line in await service.reconcile(session))
+    assert await world.violations() == []
+
+
 @pytest.mark.parametrize(
     ("clawback", "words"),
     [
