@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
+import orjson
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from domains.cashback import service
 from domains.cashback.service.mappings import DEFAULT_MAPPING
@@ -117,6 +118,18 @@ class OtherWords(RuleBasedStateMachine):
 
     stage: ClassVar[Stage]
     world: Any
+
+    @initialize()
+    def words_mean_what_they_meant_at_first(self) -> None:
+        """Whatever the sequence before has left: the same steps must come to the same."""
+        self.stage.run(
+            self.stage.admin.execute(
+                "INSERT INTO status_mappings (source, version, mapping, created_by)"
+                " SELECT source, max(version) + 1, $1::jsonb, 'test' FROM status_mappings WHERE source = 'impact'"
+                " GROUP BY source",
+                orjson.dumps(DEFAULT_MAPPING).decode(),
+            )
+        )
 
     @rule(
         odd=st.sampled_from([None, "pending", "approved", "declined"]),

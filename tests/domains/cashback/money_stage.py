@@ -78,6 +78,8 @@ class Picture:
     states: dict[str, list[tuple[UUID, str]]]
     balances: dict[UUID, dict[str, int]]
     should: dict[UUID, dict[str, int]]
+    # What can be withdrawn, also by who owes us something.
+    withdrawable: dict[UUID, int]
 
 
 class Stage:
@@ -150,14 +152,17 @@ class Stage:
         row = await self.admin.fetchrow(_PICTURE, sales, whose)
         states = {table: [(UUID(id_), state) for id_, state in orjson.loads(row[table] or "[]")] for table in _THINGS}
         balances = {person: {"available": 0, "pending": 0} for person in whose}
+        withdrawable = dict.fromkeys(whose, 0)
         for person, path, minor in orjson.loads(row["balances"] or "[]"):
+            if path.endswith(":available"):
+                withdrawable[UUID(person)] = minor
             bucket = "pending" if path.endswith(":pending") else "available"
             balances[UUID(person)][bucket] += -minor if path.startswith("assets:") else minor
         should = {person: {"available": 0, "pending": 0} for person in whose}
         for person, state, minor in orjson.loads(row["moves"] or "[]"):
             for bucket, sign in _COUNTS.get(state, {}).items():
                 should[UUID(person)][bucket] += sign * minor
-        return Picture(states, balances, should)
+        return Picture(states, balances, should, withdrawable)
 
     def end(self) -> None:
         self.run(self.admin.close())

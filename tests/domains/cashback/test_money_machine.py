@@ -325,7 +325,7 @@ class Money(Astray):
     def everybody_has_what_was_earned_less_what_was_withdrawn(self) -> None:
         picture = self.run(self.stage.picture(self.sales, [self.customer, self.referrer]))
         self.states = picture.states
-        self.available = max(0, picture.balances[self.customer]["available"])
+        self.available = picture.withdrawable[self.customer]
         assert picture.balances == picture.should
 
     def teardown(self) -> None:
