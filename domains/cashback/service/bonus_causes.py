@@ -24,6 +24,11 @@ _EARNED = text(
     "SELECT r.id, r.customer_id, r.amount_minor, r.currency, c.occurred_at AS purchased_at FROM rewards r"
     " JOIN conversions c ON c.id = r.conversion_id WHERE r.id = ANY(:ids) AND r.state = 'confirmed' ORDER BY r.id"
 )
+_IN_PLACE = text(
+    f"SELECT DISTINCT r.id FROM bonuses b JOIN rewards r ON r.customer_id = b.newcomer_id AND r.currency = b.currency"  # noqa: S608
+    f" WHERE b.reward_id = ANY(:ids) AND b.reason_code = '{CAUSE_REVERSED}' AND b.state IN ('declined', 'reversed')"
+    f" AND r.state = 'confirmed'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,13 @@ class Earned:
 async def earned_by(session: ReadSession, reward_ids: Collection[UUID]) -> list[Earned]:
     """Those of them that are confirmed."""
     return [Earned(**row) for row in (await session.execute(_EARNED, {"ids": list(reward_ids)})).mappings()]
+
+
+async def in_place_of(session: ReadSession, reward_ids: Collection[UUID]) -> list[UUID]:
+    """Of those whose cashback brought about bonuses that went with it, what else they have earned."""
+    if not reward_ids:
+        return []
+    return list(await session.scalars(_IN_PLACE, {"ids": list(reward_ids)}))
 
 
 def beneficiary(rule: BonusRuleRow, one: Earned, standing: Mapping[UUID, customers.Standing]) -> UUID | None:

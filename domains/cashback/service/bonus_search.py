@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from domains.cashback.models import BonusSearchRow
+from domains.cashback.service.bonus_causes import in_place_of
 from domains.cashback.service.bonuses import AT_ONCE, award, mature, take_back, take_back_shrunken
 from domains.cashback.service.goodwill_returns import return_goodwill
 from wapsi.clock import now
@@ -49,15 +50,19 @@ async def follow_rewards(job: Job) -> None:
         async with job.write() as session:
             await return_goodwill(session, reward_ids)
         async with job.write() as session:
-            await award(session, reward_ids)
+            # Where the first cashback is gone, another that came before now is the first one.
+            await award(session, [*reward_ids, *await in_place_of(session, reward_ids)])
             if settled:
                 settled = found.first_recent is None
                 await _remember(session, found.last if settled else max(after, found.first_recent - 1))
             after = found.last
-    ended = AT_ONCE
-    while ended >= AT_ONCE:
+    full = True
+    while full:
         async with job.write() as session:
-            ended = await take_back_shrunken(session)
+            gone = await take_back_shrunken(session)
+        async with job.write() as session:
+            await award(session, await in_place_of(session, gone))
+        full = len(gone) >= AT_ONCE
     while True:
         async with job.write() as session:
             if await mature(session) < AT_ONCE:

@@ -106,7 +106,7 @@ async def take_back(session: WriteSession, reward_ids: Collection[UUID]) -> int:
     """Bonuses whose cause was declined or taken back go with it; returns how many."""
     if not reward_ids:
         return 0
-    return await _cause_gone(
+    gone = await _cause_gone(
         session,
         select(BonusRow.id)
         .join(RewardRow, RewardRow.id == BonusRow.reward_id)
@@ -116,10 +116,11 @@ async def take_back(session: WriteSession, reward_ids: Collection[UUID]) -> int:
             RewardRow.state.in_([RewardState.DECLINED, RewardState.REVERSED]),
         ),
     )
+    return len(gone)
 
 
-async def take_back_shrunken(session: WriteSession, *, limit: int = AT_ONCE) -> int:
-    """Bonuses that have waited for long enough, and whose cause has become too small meanwhile; returns how many."""
+async def take_back_shrunken(session: WriteSession, *, limit: int = AT_ONCE) -> list[UUID]:
+    """Bonuses that have waited for long enough, and whose cause has become too small meanwhile; returns the causes."""
     due = (BonusRow.state == _B.PENDING, BonusRow.available_at <= now(), RewardRow.state == RewardState.CONFIRMED)
     return await _cause_gone(
         session,
@@ -132,7 +133,7 @@ async def take_back_shrunken(session: WriteSession, *, limit: int = AT_ONCE) -> 
     )
 
 
-async def _cause_gone(session: WriteSession, ids: Select[UUID]) -> int:
+async def _cause_gone(session: WriteSession, ids: Select[UUID]) -> list[UUID]:
     # What an operator has ended meanwhile is not ended again.
     rows = [(row, rule) for row, rule in await _locked(session, ids) if row.state in BONUSES_BOOKED]
     if rows:
@@ -141,7 +142,7 @@ async def _cause_gone(session: WriteSession, ids: Select[UUID]) -> int:
             _end(draft, row, rule, Cause(audit.SYSTEM, CAUSE_REVERSED))
         await write(await session.driver(), Written(drafts=[draft]))
     await session.flush()
-    return len(rows)
+    return [row.reward_id for row, _ in rows]
 
 
 async def mature(session: WriteSession, *, limit: int = AT_ONCE) -> int:

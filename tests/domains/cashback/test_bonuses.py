@@ -287,46 +287,6 @@ async def test_who_has_left_is_owed_nothing_and_who_is_suspended_waits(world: An
     assert await bonuses(world, suspended) == [("held", "account_not_active")]
 
 
-async def test_cashback_that_shrinks_below_the_least_while_the_bonus_waits_takes_it_along(world: Any) -> None:
-    made = await rule(world)
-    referrer = await world.customer()
-    friend = await friend_of(world, referrer)
-    await world.earn(friend, 1_000, sale="mostly-returned")
-    await follow(world)
-    result = await world.report(
-        conversion_id="mostly-returned", status="approved", order_amount_minor=20, commission_minor=2
-    )
-    assert result.outcome == "applied"
-    await wait_is_over(world)
-    assert await bonuses(world, referrer) == [("declined", "cause_reversed")]
-    assert await world.balance(referrer) == NONE
-    assert (await world.sql("SELECT spent_minor FROM bonus_rules WHERE id = $1", made.id))[0]["spent_minor"] == 0
-    # The next one that is large enough is the first one again.
-    await world.earn(friend, 1_000)
-    await follow(world)
-    assert [state for state, _ in await bonuses(world, referrer)] == ["pending", "declined"]
-    assert await world.violations() == []
-
-
-async def test_release_for_a_reason_that_is_ours_too_makes_no_second_bonus_and_stops_no_other(world: Any) -> None:
-    await rule(world)
-    referrer, another = await world.customer(), await world.customer()
-    friend = await friend_of(world, referrer)
-    for someone in (referrer, friend):
-        await world.payout_method(someone)
-    await world.earn(friend, 1_000)
-    await follow(world)
-    bonus_id = (await world.sql("SELECT id FROM bonuses"))[0]["id"]
-    async with world.db.write() as session:
-        await service.release_bonus(session, OPERATOR, bonus_id, "cause_reversed")
-    await world.earn(friend, 1_000)
-    await world.earn(await friend_of(world, another), 1_000)
-    await follow(world)
-    assert await bonuses(world, referrer) == [("pending", "cause_reversed")]
-    assert await bonuses(world, another) == [("pending", "first_cashback_confirmed")]
-    assert await world.violations() == []
-
-
 async def test_explanation_says_for_what_and_until_when_but_never_for_whom(world: Any) -> None:
     await rule(world)
     referrer = await world.customer()
