@@ -41,7 +41,7 @@ Thing = tuple[UUID, UUID, UUID | None]
 REMEMBERED_GROUPS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewRow:
     """What is kept of a click."""
 

@@ -85,9 +85,11 @@ def transfer(debit: str, credit: str, amount_minor: int) -> list[Entry]:
     return [Entry(debit, amount_minor), Entry(credit, -amount_minor)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Posting:
-    """`kind` says what happened; `source` and `external_id` name its cause, which is posted once for ever.
+    """Nothing changes one that was made; frozen it would take three times as long to make.
+
+    `kind` says what happened; `source` and `external_id` name its cause, which is posted once for ever.
 
     At most one reference: `resolves_id` settles a pending posting, `amends_id` corrects one, `reverses_id` takes
     one back.
