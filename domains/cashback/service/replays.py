@@ -45,6 +45,14 @@ PREVIEWED, REPLAYED = 1, 2
 # Events that the walk looks at in one statement, and sales that are decided together.
 WINDOW = 5_000
 SALES_AT_ONCE = 50
+# Of an event of which only the word counts.
+_NO_AMOUNTS: dict[str, Any] = {
+    "order_amount_minor": None,
+    "commission_minor": None,
+    "rate_category": "",
+    "line_items": None,
+    "customer_type": "unknown",
+}
 # Until nobody can still be writing an event that was read by the version before.
 LATE = timedelta(seconds=75)
 
@@ -333,19 +341,11 @@ def _read_again(known: Known, source: Source, row: ProposalRow, event: _Event, e
     told = event.told
     if not unread:
         # Its amounts were taken, or not, when it came: only its word is read anew.
-        told = told.model_copy(
-            update={
-                "order_amount_minor": None,
-                "commission_minor": None,
-                "rate_category": "",
-                "line_items": None,
-                "customer_type": "unknown",
-            }
-        )
+        told = told.model_copy(update=_NO_AMOUNTS)
     row_now, _ = known.sales.get((source.name, told.conversion_id), (None, None))
     if row_now is not None and told.occurred_at < row_now.last_event_at:
-        # Later than it came corrections only, which say nothing of the state.
-        told = told.model_copy(update={"occurred_at": row_now.last_event_at})
+        # Later than it came corrections only, which say nothing of the state, but what the amounts are.
+        told = told.model_copy(update=_NO_AMOUNTS | {"occurred_at": row_now.last_event_at})
     report = Report(
         event.external_event_id,
         event.door,

@@ -194,6 +194,21 @@ async def test_correction_in_between_neither_hinders_nor_is_undone(
     assert await world.violations() == []
 
 
+async def test_correction_after_a_word_that_was_unknown_stays(
+    world: Any, desk: Desk, shopper: UUID, click_id: str, at: Callable[[int], datetime]
+) -> None:
+    await world.report(click_id=click_id, status="pending", occurred_at=at(0))
+    assert (await world.report(status="odd", occurred_at=at(1))).outcome == "unknown_status"
+    less = {"amounts": "change", "order_amount_minor": -40_000, "commission_minor": -4_000}
+    await world.report(status="odd", **less, occurred_at=at(2))
+    proposal_id = await desk.propose(odd="approved")
+    await desk.preview(proposal_id)
+    await desk.apply(proposal_id)
+    assert await states(world) == {"sale-1": ("approved", "confirmed")}
+    assert await world.balance(shopper) == {"pending": 0, "available": 3_000, "in_flight": 0, "owed": 0}
+    assert await world.violations() == []
+
+
 async def test_events_that_come_while_old_ones_are_read_anew_are_each_taken_once(
     world: Any, desk: Desk, shopper: UUID, click_id: str, at: Callable[[int], datetime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
