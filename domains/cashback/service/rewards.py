@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
 from sqlalchemy import select
 
 from domains.cashback.errors import RewardNotFound
@@ -22,12 +23,15 @@ from domains.cashback.states import REWARD_STATES, ConversionState, Entity, Rewa
 from domains.merchants.service import ConfirmationTerms
 from wapsi.clock import now
 from wapsi.db import ReadSession, WriteSession
+from wapsi.errors import Unavailable
 from wapsi.ids import new_id
-from wapsi.queue.jobs import Job
+from wapsi.queue.jobs import Job, LeaseLost
 from wapsi.security import audit
 from wapsi.security.principal import Principal
 from wapsi.state import IllegalMove
 from wapsi.telemetry.setup import current_trace_id
+
+log = structlog.get_logger(__name__)
 
 _R = RewardState
 MERCHANT_OVERDUE = "merchant_overdue"
@@ -141,14 +145,19 @@ async def due_rewards(session: ReadSession, after: UUID, *, limit: int = 500) ->
 
 
 async def confirm_all_due(job: Job) -> None:
-    """One by one, so that no sale waits for another."""
+    """One by one, so that no sale waits for another, nor for one that is at fault: that is tried again next time."""
     after = UUID(int=0)
     while True:
         async with job.write() as session:
             due = await due_rewards(session, after)
         for reward_id in due:
-            async with job.write() as session:
-                await confirm_due(session, reward_id)
+            try:
+                async with job.write() as session:
+                    await confirm_due(session, reward_id)
+            except (Unavailable, LeaseLost):
+                raise
+            except Exception:
+                log.exception("cashback_not_confirmed", reward_id=str(reward_id))
         if not due:
             return
         after = due[-1]

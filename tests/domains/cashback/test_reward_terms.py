@@ -130,6 +130,25 @@ async def test_what_was_withdrawn_is_waived_where_the_terms_say_so(world: Any, s
     assert await is_sound(world)
 
 
+async def test_one_that_cannot_be_confirmed_keeps_no_other_waiting(world: Any, shopper: UUID) -> None:
+    for sale in ("bad", "good"):
+        click = await world.click(shopper)
+        await world.report(conversion_id=sale, click_id=str(click.id))
+    await day_comes(world)
+    await world.sql(
+        "INSERT INTO ledger_transactions (id, kind, source, external_id, description)"
+        " SELECT uuidv7(), 'reward.confirmed', 'conversion', id || ':confirmed', '' FROM conversions"
+        " WHERE external_id = 'bad'"
+    )
+    for _ in range(2):
+        await world.run_periodic("cashback.confirm_due")
+    rows = await world.sql(
+        "SELECT c.external_id, r.state FROM rewards r JOIN conversions c ON c.id = r.conversion_id ORDER BY r.id"
+    )
+    assert [tuple(row) for row in rows] == [("bad", "pending"), ("good", "confirmed")]
+    assert (await world.balance(shopper))["available"] == 5_000
+
+
 @pytest.mark.parametrize("clawback", ["owed", "waived"])
 async def test_what_was_withdrawn_is_not_paid_once_more_when_the_amounts_go_up_again(
     world: Any, shopper: UUID, clawback: str
