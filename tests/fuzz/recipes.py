@@ -15,7 +15,8 @@ from domains.customers.service.subjects import get_account
 from domains.merchants import service as merchants
 from tests.domains.customers.test_passkeys import Device
 from tests.security.access import Row, rows
-from tests.security.world import PASSWORD, World
+from tests.security.callers import PASSWORD
+from tests.security.world import World
 from wapsi.security.permissions import PASSWORD_AND_CODE, OperatorRole
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.security.world import BY_PASSWORD, CALLERS, KINDS, OWNERS
+from tests.security.callers import BY_PASSWORD, CALLERS, KINDS, OWNERS
 
 _TABLE = Path(__file__).with_name("access.toml")
 # Of somebody who may not, whatever they ask for; every other answer was given to a caller that was let in.

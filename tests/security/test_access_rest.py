@@ -15,7 +15,8 @@ from tests.security.access import (
     permissions,
     rows,
 )
-from tests.security.world import BY_PASSWORD, World
+from tests.security.callers import BY_PASSWORD
+from tests.security.world import World
 from wapsi.security.permissions import (
     CUSTOMER_PERMISSIONS,
     PRODUCER_PERMISSIONS,

@@ -12,7 +12,8 @@ import httpx2
 import pytest
 
 from tests.security.access import Row, rows
-from tests.security.world import FEED, World
+from tests.security.shop_things import FEED
+from tests.security.world import World
 from wapsi.security.permissions import OperatorRole
 
 BOTH, AFTER, BEFORE, NEITHER = (True, True), (False, True), (True, False), (False, False)
