@@ -23,12 +23,14 @@ from wapsi.db import ReadSession, WriteSession
 from wapsi.security import audit
 from wapsi.telemetry.setup import current_trace_id
 
+# Many networks name a sale by a number of their own: then its click and its amount tell which order it is.
 # What the sale had earned before goodwill was given, it was given beside.
 _PAID_TWICE = text(
     r"SELECT c.id AS claim_id, c.customer_id, s.id AS conversion_id, r.amount_minor AS earned_minor,"
     r" t.id AS posting_id FROM rewards r JOIN conversions s ON s.id = r.conversion_id"
-    r" JOIN claims c ON c.customer_id = r.customer_id AND c.merchant_id = s.merchant_id AND c.order_id = s.external_id"
-    r" AND c.currency = r.currency"
+    r" JOIN claims c ON c.customer_id = r.customer_id AND c.merchant_id = s.merchant_id AND c.currency = r.currency"
+    r" AND (c.order_id = s.external_id"
+    r"  OR c.click_id = s.click_id AND c.order_amount_minor = s.order_amount_minor)"
     r" JOIN ledger_transactions t ON t.source = 'claim' AND t.external_id = c.id || '\:goodwill'"
     r" WHERE r.id = ANY(:ids) AND r.state = 'confirmed' AND r.amount_minor > 0 AND c.resolution = 'goodwill'"
     r" AND c.conversion_id IS NULL AND r.created_at > c.updated_at ORDER BY c.id"

@@ -87,3 +87,22 @@ async def test_goodwill_beside_what_the_sale_had_earned_stays(world: Any, shoppe
     await world.run_periodic("cashback.follow_rewards")
     assert await world.balance(shopper) == NONE | {"available": 8_000}
     assert await is_sound(world)
+
+
+@pytest.mark.parametrize(
+    ("order_minor", "from_the_click", "available"),
+    [(100_000, True, 5_000), (90_000, True, 9_500), (100_000, False, 10_000)],
+)
+async def test_sale_under_a_number_of_the_networks_own_is_known_by_its_click_and_amount(
+    world: Any, shopper: UUID, order_minor: int, from_the_click: bool, available: int
+) -> None:
+    claim_id, click_id = await claim(world, shopper)
+    assert (await give(world, claim_id)).goodwill_minor == 5_000
+    if not from_the_click:
+        click_id = (await world.click(shopper)).id
+    await world.report(
+        conversion_id="98-765", click_id=str(click_id), status="approved", order_amount_minor=order_minor
+    )
+    await world.run_periodic("cashback.follow_rewards")
+    assert await world.balance(shopper) == NONE | {"available": available}
+    assert await is_sound(world)
