@@ -20,7 +20,7 @@ from domains.cashback.errors import (
 from domains.cashback.models import PayoutApprovalRow, PayoutRow
 from domains.cashback.service import history, ledger
 from domains.cashback.service.history import Cause
-from domains.cashback.service.ledger import Posting, transfer
+from domains.cashback.service.ledger import Entry, Posting, transfer
 from domains.cashback.service.providers import DEFAULT_PROVIDER
 from domains.cashback.states import PAYOUT_STATES, Entity, PayoutState
 from domains.customers import service as customers
@@ -105,7 +105,8 @@ async def request_payout(
         trace_id=current_trace_id(),
         created_at=now(),
     )
-    await ledger.post(session, _posting(row, "requested", "Withdrawal", taken=True))
+    entries = transfer(ledger.customer_available(customer_id), ledger.PAYOUTS_IN_FLIGHT, amount_minor)
+    await ledger.post(session, _posting(row, "requested", "Withdrawal", entries))
     # After the posting, which lets a customer's withdrawals through one by one: each counts those before it.
     large = await _leaves_much(session, row)
     session.add(row)
@@ -155,32 +156,29 @@ async def cancel_payout(session: WriteSession, customer_id: UUID, payout_id: UUI
 
 
 async def give_back(session: WriteSession, row: PayoutRow) -> None:
-    await ledger.post(session, _posting(row, "returned", "Withdrawal returned", taken=False))
+    """Makes it available again; what the customer has come to owe us meanwhile is kept back from it."""
+    debt = ledger.customer_debt(row.customer_id)
+    balances = await ledger.locked_balances(await session.driver(), [row.customer_id])
+    kept_minor = min(row.amount_minor, balances.get((debt, row.currency), 0))
+    available = ledger.customer_available(row.customer_id)
+    entries = transfer(ledger.PAYOUTS_IN_FLIGHT, available, row.amount_minor - kept_minor)
+    entries += transfer(ledger.PAYOUTS_IN_FLIGHT, debt, kept_minor)
+    await ledger.post(session, _posting(row, "returned", "Withdrawal returned", entries))
 
 
 async def post_paid(session: WriteSession, row: PayoutRow) -> None:
-    await ledger.post(
-        session,
-        Posting(
-            kind="payout.paid",
-            source=SOURCE,
-            external_id=f"{row.id}:paid",
-            description="Withdrawal paid",
-            currency=row.currency,
-            entries=transfer(ledger.PAYOUTS_IN_FLIGHT, ledger.bank(row.currency), row.amount_minor),
-        ),
-    )
+    entries = transfer(ledger.PAYOUTS_IN_FLIGHT, ledger.bank(row.currency), row.amount_minor)
+    await ledger.post(session, _posting(row, "paid", "Withdrawal paid", entries))
 
 
-def _posting(row: PayoutRow, step: str, description: str, *, taken: bool) -> Posting:
-    available = ledger.customer_available(row.customer_id)
+def _posting(row: PayoutRow, step: str, description: str, entries: list[Entry]) -> Posting:
     return Posting(
         kind=f"payout.{step}",
         source=SOURCE,
         external_id=f"{row.id}:{step}",
         description=description,
         currency=row.currency,
-        entries=transfer(available, ledger.PAYOUTS_IN_FLIGHT, row.amount_minor if taken else -row.amount_minor),
+        entries=entries,
     )
 
 

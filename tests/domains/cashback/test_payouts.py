@@ -214,6 +214,30 @@ async def test_cancelled_payout_is_not_sent(world: Any, shopper: Any) -> None:
     assert await world.violations() == []
 
 
+@pytest.mark.parametrize("owed_minor", [15_000, 20_000, 35_000])
+@pytest.mark.parametrize("comes_back", ["cancelled", "failed"])
+async def test_what_is_owed_is_kept_back_from_a_withdrawal_that_comes_back(
+    world: Any, comes_back: str, owed_minor: int
+) -> None:
+    customer_id = await world.customer()
+    await world.earn(customer_id, owed_minor, sale="returned-later")
+    if owed_minor < 20_000:
+        await world.earn(customer_id, 20_000 - owed_minor)
+    method = await world.payout_method(customer_id, "0001" if comes_back == "failed" else "4567")
+    payout = await world.withdraw(customer_id, method, 20_000)
+    await world.report(conversion_id="returned-later", status="reversed")
+    still_owed_minor = owed_minor - max(owed_minor - 20_000, 0)
+    assert await world.balance(customer_id) == NONE | {"in_flight": 20_000, "owed": still_owed_minor}
+    if comes_back == "cancelled":
+        async with world.db.write() as session:
+            await service.cancel_payout(session, customer_id, payout.id)
+    else:
+        await world.run_jobs(SEND)
+    assert await world.payout_state(payout.id) == comes_back
+    assert await world.balance(customer_id) == NONE | {"available": 20_000 - still_owed_minor}
+    assert await world.violations() == []
+
+
 async def test_cancel_and_send_at_once_agree(world: Any, shopper: Any) -> None:
     payout = await world.withdraw(shopper, await world.payout_method(shopper), 20_000)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from domains.cashback.service.events import LineItem
 from domains.cashback.service.pricing import CurrencyMismatch, Price, price
 from domains.cashback.service.receipts import Receipt
-from domains.merchants.service import CustomerType, Rate, RateKind, RateSchedule
+from domains.merchants.service import ClawbackTerms, ConfirmationTerms, CustomerType, Rate, RateKind, RateSchedule
 
 MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
 NOBODY = UUID(int=0)
@@ -40,6 +40,8 @@ def receipt(*rates: Rate, **changes: Any) -> Receipt:
         "schedule": RateSchedule(NOBODY, 1, MOMENT, None, rates, "", ""),
         "click_window_days": 30,
         "validation_days": 45,
+        "confirmation": ConfirmationTerms.ON_APPROVAL,
+        "clawback": ClawbackTerms.OWED,
         "expected_tracking_at": MOMENT,
         "expected_confirmation_at": MOMENT,
     }
