@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
@@ -14,7 +14,7 @@ from domains.cashback.schemas import ClickIn, ClickOut, ReceiptOut
 from domains.cashback.tracking_schemas import TrackingNoticeOut, TrackingStatsOut
 from wapsi.errors import DomainError
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, get_runtime
-from wapsi.http.direct_routes import answered_by, principal_with
+from wapsi.http.direct_routes import DirectRouter, principal_with
 from wapsi.http.idempotency import response_of
 from wapsi.http.keyed import KeyedDep, KeyedRequest, keyed_request
 from wapsi.http.problems import problem_responses
@@ -43,8 +43,8 @@ async def _followed(request: Request) -> Response:
     return await _lead_on(get_runtime(request), request.path_params["token"])
 
 
-create_router = APIRouter(route_class=answered_by(_created))
-follow_router = APIRouter(route_class=answered_by(_followed))
+create_router = DirectRouter(_created, begin="/v1/clicks")
+follow_router = DirectRouter(_followed, begin="/r/")
 
 
 @create_router.post(
@@ -124,7 +124,3 @@ async def get_tracking_stats(session: ReadDep, response: Response, slug: str) ->
     stats = TrackingStatsOut.model_validate(asdict(found.known) | asdict(found))
     response.headers["Cache-Control"] = "public, max-age=60"
     return stats
-
-
-router.include_router(create_router)
-router.include_router(follow_router)

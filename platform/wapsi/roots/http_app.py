@@ -82,7 +82,10 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
     app.state.telemetry = telemetry
     install_problem_handlers(app)
     for router in (
-        catalogue.router,  # first, since routes are tried in order
+        # What is asked for most comes first, since routes are tried in order, which takes 4 µs each.
+        cashback.clicks.create_router,
+        cashback.clicks.follow_router,
+        catalogue.router,
         health.router,
         well_known,
         merchants.router,
