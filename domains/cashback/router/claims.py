@@ -89,12 +89,15 @@ async def list_claims(
     session: ReadDep,
     principal: ClaimDecider,
     state: Annotated[ClaimState | None, Query()] = None,
+    sale_unclear: Annotated[bool, Query()] = False,
     limit: PageSize = 50,
     cursor: CursorParam = None,
 ) -> Page[AdminClaimOut]:
-    """The newest first."""
-    listing = f"all claims {state}"
-    claims = await service.list_claims(session, limit=limit + 1, state=state, before=id_in_cursor(listing, cursor))
+    """The newest first. `sale_unclear`: those that were given goodwill, and a sale came that may be for the order."""
+    listing = f"all claims {state} {sale_unclear}"
+    claims = await service.list_claims(
+        session, limit=limit + 1, state=state, sale_unclear=sale_unclear, before=id_in_cursor(listing, cursor)
+    )
     page, more = split_page(claims, limit)
     return Page(
         items=[AdminClaimOut.model_validate(claim) for claim in page],

@@ -6,12 +6,17 @@ from uuid import UUID
 from domains.cashback.service import pricing, receipts
 from domains.cashback.service.drafts import Draft
 from domains.cashback.service.events import LineItem, SaleEvent
+from domains.cashback.service.history import Cause
 from domains.cashback.service.loading import Clicks
 from domains.cashback.service.postings import Sale, post_amended
 from domains.cashback.service.records import Adjustment, Conversion
 from domains.cashback.service.refusals import Refused
+from domains.cashback.states import Entity, RewardState
 from wapsi.clock import now
 from wapsi.ids import new_id
+
+# Why confirmed cashback is recorded though it stays so.
+AMENDED = "amended"
 
 
 class Facts(NamedTuple):
@@ -38,7 +43,7 @@ class Facts(NamedTuple):
         )
 
 
-def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: UUID) -> bool:
+def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: UUID, cause: Cause) -> bool:
     """Whether anything changed. What an event leaves out stays as it was. Raises Refused."""
     row = sale.conversion
     if not differs(row, event):
@@ -80,6 +85,9 @@ def amend(draft: Draft, clicks: Clicks, sale: Sale, event: SaleEvent, event_id: 
         sale.reward.amount_minor = price.amount_minor
         sale.reward.pricing = price.as_json()
         sale.reward.updated_at = now()
+        if sale.reward.state == RewardState.CONFIRMED and reward_after != reward_before:
+            # What depends on confirmed cashback is found by its changes.
+            draft.record(Entity.REWARD, sale.reward.id, sale.reward.state, sale.reward.state, cause)
     return True
 
 

@@ -105,7 +105,7 @@ CHECKS: tuple[Check, ...] = (
         "SELECT coalesce(sum(e.amount_minor), 0) AS goodwill_minor"
         " FROM ledger_transactions t JOIN ledger_entries e ON e.transaction_id = t.id"
         " JOIN ledger_accounts a ON a.id = e.account_id AND a.path = 'expenses:goodwill' AND a.currency = c.currency"
-        " WHERE t.source = 'claim' AND t.external_id IN (c.id || ':goodwill', c.id || ':goodwill_returned')) b"
+        " WHERE t.source = 'claim' AND t.external_id >= c.id || ':goodwill' AND t.external_id < c.id || ';') b"
         " WHERE c.id > :after AND c.id <= :upto AND b.goodwill_minor <> coalesce(c.goodwill_minor, 0)",
     ),
     Check(

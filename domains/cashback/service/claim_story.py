@@ -11,6 +11,8 @@ from wapsi.money import Money, format_money
 _S = ClaimState
 # Why an approved claim gives back goodwill.
 SALE_CAME = "sale_came"
+# A sale came that may be the one of the claim, or another order's.
+SALE_UNCLEAR = "sale_unclear"
 # What operators and jobs say most, in words; another reason is read as it stands.
 _REASONS = {
     "no_answer": "we asked and had no answer in time",
@@ -54,6 +56,8 @@ def _line(change: StateChange, merchant: str) -> str:
     state = _S(change.to_state)
     if change.reason_code == SALE_CAME and change.from_state == change.to_state == _S.APPROVED:
         return "The sale came after all: its cashback takes the place of what we gave."
+    if change.reason_code == SALE_UNCLEAR and change.from_state == change.to_state == _S.APPROVED:
+        return "A sale of the same visit came: it may be this order's, or another one's."
     if change.from_state == change.to_state:
         return f"One of two people has approved it ({reason})."
     return {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from domains.cashback.config import get_cashback_settings
@@ -20,9 +20,9 @@ from domains.cashback.errors import (
     ClaimQuestionMissing,
     CustomerNotActive,
 )
-from domains.cashback.models import ClaimMessageRow, ClaimRow
+from domains.cashback.models import ClaimMessageRow, ClaimRow, StateChangeRow
 from domains.cashback.service import history
-from domains.cashback.service.claim_story import sentence
+from domains.cashback.service.claim_story import SALE_UNCLEAR, sentence
 from domains.cashback.service.clicks import find_click
 from domains.cashback.service.history import Cause
 from domains.cashback.service.links import unknown_click
@@ -210,14 +210,25 @@ async def list_claims(
     limit: int,
     customer_id: UUID | None = None,
     state: ClaimState | None = None,
+    sale_unclear: bool = False,
     before: UUID | None = None,
 ) -> list[ClaimView]:
-    """The newest first; `before` is the id of the last one seen."""
+    """The newest first; `before` is the id of the last one seen. `sale_unclear`: given goodwill, and a sale came that
+    may be for the order."""
     statement = select(ClaimRow).order_by(ClaimRow.id.desc()).limit(limit)
     if customer_id is not None:
         statement = statement.where(ClaimRow.customer_id == customer_id)
     if state is not None:
         statement = statement.where(ClaimRow.state == state)
+    if sale_unclear:
+        noted = exists().where(
+            StateChangeRow.entity == Entity.CLAIM,
+            StateChangeRow.entity_id == ClaimRow.id,
+            StateChangeRow.reason_code == SALE_UNCLEAR,
+        )
+        statement = statement.where(
+            ClaimRow.state == _S.APPROVED, ClaimRow.resolution == ClaimResolution.GOODWILL, noted
+        )
     if before is not None:
         statement = statement.where(ClaimRow.id < before)
     rows = (await session.scalars(statement)).all()

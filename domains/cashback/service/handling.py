@@ -229,7 +229,9 @@ class Handling:
             raise Ignored("ILLEGAL_STATE_CHANGE", "A sale that is settled has its final amounts.")
         changed = False
         if state is not _C.DECLINED and not CONVERSION_STATES.is_final(current):
-            changed = amendments.amend(draft, self._known.clicks, sale, event, self._event_id)
+            changed = amendments.amend(
+                draft, self._known.clicks, sale, event, self._event_id, self._cause(amendments.AMENDED, event)
+            )
         if current is _C.UNATTRIBUTED and state is not _C.DECLINED:
             self._attribute_late(sale, event, state)
             changed = changed or sale.reward is not None or row.network_state != state

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from domains.cashback.service.amendments import AMENDED
 from domains.cashback.service.differences import Reading
 from domains.cashback.service.history import StateChange
 from domains.cashback.service.mappings import normal
@@ -157,6 +158,8 @@ def _change(
             return f"The sale was found to come from your visit to {merchant}."
         return None
     if change.entity is not Entity.REWARD or reward is None:
+        return None
+    if change.reason_code == AMENDED and change.from_state == change.to_state:
         return None
     amount = _money(reward.amount_minor, reward.currency)
     reason = change.detail.get("words") or change.reason_code.replace("_", " ")

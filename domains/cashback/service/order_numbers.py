@@ -1,0 +1,12 @@
+"""Order numbers as people write them: the same order is spelled in many ways."""
+
+import re
+import unicodedata
+
+_DROPPED = re.compile(r"[\s#]+")
+
+
+def plain(order_id: str) -> str:
+    """Without what does not tell orders apart: case, blanks, “#”, and zeros in front."""
+    bare = _DROPPED.sub("", unicodedata.normalize("NFKC", order_id)).casefold()
+    return bare.lstrip("0") or bare[:1]
