@@ -31,7 +31,7 @@ GROUP_LIMIT = 128
 GROUPS_AT_ONCE = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asked:
     """`body` makes what a caller with a key is answered, now and when the request comes again."""
 

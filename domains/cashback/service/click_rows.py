@@ -100,14 +100,19 @@ async def insert(driver: asyncpg.Connection, at: datetime, rows: Sequence[NewRow
     """All of one moment. A repeated click is marked with the one before it, wherever that is."""
     if not rows:
         return
-    before = await _before(driver, at, {row.thing for row in rows})
+    things = [row.thing for row in rows]
+    before = await _before(driver, at, set(things))
     mine: dict[Thing, UUID] = {}
     # The nearest first: this group, those that no statement may see yet, the table.
     known = (mine, *under_way.since(at - DUPLICATE_WITHIN), before)
     records = []
-    for row in rows:
-        thing = row.thing
-        records.append((at, *row.values, next((clicks[thing] for clicks in known if thing in clicks), None)))
+    for row, thing in zip(rows, things, strict=True):
+        earlier = None
+        for clicks in known:
+            earlier = clicks.get(thing)
+            if earlier is not None:
+                break
+        records.append((at, *row.values, earlier))
         mine[thing] = row.id
     under_way.add(at, mine)
     await driver.copy_records_to_table("clicks", records=records, columns=_COLUMNS)

@@ -43,7 +43,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REMEMBERED_AGENTS = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewClick:
     """On an offer, or on a merchant as a whole. `link` says where to land, by default the offer's page."""
 
@@ -53,7 +53,7 @@ class NewClick:
     user_agent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClickRequest:
     """`trace_id`: of the request, since a group has many."""
 
@@ -62,7 +62,7 @@ class ClickRequest:
     trace_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Click:
     """`url` is the short link to follow, `receipt` the signed promise."""
 
@@ -154,7 +154,7 @@ class ClickBook:
 
     def _terms_of(self, visit: Visit, schedule: merchants.RateSchedule, customer_id: UUID, at: datetime) -> "_Terms":
         """What is promised to this customer: alike for all who have the same campaigns."""
-        boosts = tuple(boost for boost in visit.boosts if boost.is_for(time_of(customer_id), at))
+        boosts = visit.boosts and tuple(boost for boost in visit.boosts if boost.is_for(time_of(customer_id), at))
         known = self._terms.get(visit.merchant.id)
         if known is None or known[0] is not visit:
             known = self._terms[visit.merchant.id] = (visit, {})

@@ -18,6 +18,7 @@ MAX_LINK_LENGTH = 2000
 # Many visitors follow few links.
 _REMEMBERED_LINKS = 2000
 _TOKEN_MAC_BYTES = 8
+_PURPOSE = "click"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
 # Control characters, blanks, and the backslash, which browsers read as a slash.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
@@ -69,7 +70,8 @@ def _landing(template: str, link: str) -> str:
 
 def click_token(keys: Keys, click_id: UUID) -> str:
     """32 URL-safe characters. It carries the id and proves that we made it, so that no table need be asked."""
-    return base64.urlsafe_b64encode(click_id.bytes + _macs(keys, click_id)[0]).decode()
+    raw = click_id.bytes
+    return base64.urlsafe_b64encode(raw + keys.mac(_PURPOSE, raw)[:_TOKEN_MAC_BYTES]).decode()
 
 
 def click_of_token(keys: Keys, token: str) -> UUID:
@@ -88,5 +90,5 @@ def unknown_click() -> ClickNotFound:
 
 
 def _macs(keys: Keys, click_id: UUID) -> list[bytes]:
-    """That of today's secret first: a link that was made before it changed still leads on."""
-    return [mac[:_TOKEN_MAC_BYTES] for mac in keys.macs("click", click_id.bytes)]
+    """Of today's secret and of earlier ones: a link that was made before it changed still leads on."""
+    return [mac[:_TOKEN_MAC_BYTES] for mac in keys.macs(_PURPOSE, click_id.bytes)]

@@ -39,7 +39,7 @@ class ReceiptInvalid(Exception):
     """Not signed by us, or not a receipt."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Receipt:
     """What was promised. `offer_category` is None for a click on a merchant as a whole. `raised`: which of the
     schedule's rates a campaign has raised, and by how much.
@@ -103,19 +103,21 @@ def sign(keys: Keys, issuer: str, receipt: Receipt, terms: bytes | None = None) 
     """`terms` is what terms_of gives for this receipt, or another one of the same merchant and rates."""
     issued_s = int(receipt.clicked_at.timestamp())
     claims = {
-        "sub": str(receipt.customer_id),
+        "sub": receipt.customer_id,
         "iat": issued_s,
         "exp": issued_s + _LIFETIME_S,
-        "jti": str(receipt.click_id),
+        "jti": receipt.click_id,
         "clicked_at": receipt.clicked_at,
-        "offer_id": None if receipt.offer_id is None else str(receipt.offer_id),
+        "offer_id": receipt.offer_id,
         "offer_title": receipt.offer_title,
         "offer_category": receipt.offer_category,
         "eligible": receipt.eligible,
         "expected_tracking_at": receipt.expected_tracking_at,
         "expected_confirmation_at": receipt.expected_confirmation_at,
     }
-    return keys.sign_json(TYPE, orjson.dumps(claims)[:-1] + b"," + (terms or terms_of(issuer, receipt)) + b"}")
+    # The driver's ids are of a class of its own, which orjson does not know.
+    own = orjson.dumps(claims, default=str)
+    return keys.sign_json(TYPE, own[:-1] + b"," + (terms or terms_of(issuer, receipt)) + b"}")
 
 
 def terms_of(issuer: str, receipt: Receipt) -> bytes:
