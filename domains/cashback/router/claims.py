@@ -125,8 +125,8 @@ async def decide_claim(
 async def approve_claim(
     session: WriteDep, runtime: RuntimeDep, principal: ClaimDecider, claim_id: UUID, body: ClaimApprovalIn
 ) -> AdminClaimOut:
-    """Settles a claim by its sale, or by goodwill of ours. Goodwill that is large takes two operators: after the first
-    one's word the claim stays where it is, the second one's books."""
+    """Settles a claim by its sale, or by goodwill of ours. Goodwill that is large, or not the first for its visit,
+    takes two operators: after the first one's word the claim stays where it is, the second one's books."""
     settlement = service.Settlement(body.resolution, body.conversion_id, body.amount_minor)
     return AdminClaimOut.model_validate(
         await service.approve_claim(session, runtime.keys, principal, claim_id, settlement, body.reason_code)

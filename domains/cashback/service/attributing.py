@@ -15,6 +15,7 @@ from domains.cashback.service.history import Cause
 from domains.cashback.service.ledger import locked_balances
 from domains.cashback.service.links import unknown_click
 from domains.cashback.service.operator_events import operator_event
+from domains.cashback.service.order_numbers import spellings
 from domains.cashback.service.postings import Sale, post_attributed
 from domains.cashback.service.refusals import Refused
 from domains.cashback.service.steps import advance, move_conversion
@@ -58,7 +59,7 @@ async def list_candidates(session: ReadSession, conversion_id: UUID) -> list[Can
     claimed = (
         await session.execute(
             select(ClaimRow.click_id, ClaimRow.id)
-            .where(ClaimRow.merchant_id == sale.merchant_id, ClaimRow.order_id == sale.external_id)
+            .where(ClaimRow.merchant_id == sale.merchant_id, ClaimRow.order_id.in_(spellings(sale.external_id)))
             .order_by(ClaimRow.id)
             .limit(CANDIDATES)
         )

@@ -1,6 +1,7 @@
 """Approving a claim books what it grants: by the sale, where the network has reported it, or else as goodwill of ours.
 
-Goodwill that is large takes two operators, as large payouts do: the first one's word is an approval, the second books.
+Goodwill that is large, or not the first for its visit, takes two operators, as large payouts do: the first one's word
+is an approval, the second books.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from domains.cashback.service.claims import ClaimView, find_claim, locked, move,
 from domains.cashback.service.clicks import find_click
 from domains.cashback.service.history import Cause
 from domains.cashback.service.ledger import Posting, locked_balances, transfer
+from domains.cashback.service.order_numbers import plain, spellings
 from domains.cashback.service.postings import Sale
 from domains.cashback.states import (
     CLAIM_STATES,
@@ -53,6 +55,8 @@ SOURCE = "claim"
 APPROVALS_NEEDED = 2
 # Many small gifts to one customer are one large one.
 COUNTED_TOGETHER = timedelta(hours=24)
+# The newest, among which the one of a claim is looked for.
+OWN_SALES = 1000
 _S = ClaimState
 _R = RewardState
 _EARNED = (_R.PENDING, _R.CONFIRMED, _R.HELD)
@@ -79,7 +83,8 @@ class ClaimApproval:
 async def approve_claim(
     session: WriteSession, keys: Keys, principal: Principal, claim_id: UUID, settlement: Settlement, reason_code: str
 ) -> ClaimView:
-    """Settles a claim that was sent to the merchant. Large goodwill waits for the word of a second operator.
+    """Settles a claim that was sent to the merchant. Goodwill that is large, or not the visit's
+    first, waits for the word of a second operator.
 
     Raises ClaimNotFound, IllegalMove, ClaimSettlementInvalid; by a sale ClaimSaleNotFound, ClaimSaleUndecided and what
     attributing raises; by goodwill GoodwillNotOwed, GoodwillDiffers and SecondPersonNeeded.
@@ -134,19 +139,34 @@ async def _locked(session: WriteSession, claim_id: UUID, by_sale: Settlement | N
 
 
 async def find_sale(session: ReadSession, claim: ClaimRow) -> UUID | None:
-    """The merchant's sale with the order's number, whichever way the merchant reports."""
+    """The merchant's sale with the order's number, whichever way the merchant reports, and however it is spelled: as
+    the customer spells it before another way, and an own one before one that no click explains. Another's is told of
+    only where it has the very number."""
     merchant = await merchants.get_merchant_by_id(session, claim.merchant_id)
     # It may have come through the network that the merchant had before.
     sources = [f"direct:{merchant.slug}", *(network.slug for network in await merchants.list_networks(session))]
-    return await session.scalar(
-        select(ConversionRow.id)
-        .where(
+    rows = await session.execute(
+        select(ConversionRow.id, ConversionRow.external_id, ConversionRow.customer_id).where(
             ConversionRow.source.in_(sources),
-            ConversionRow.external_id == claim.order_id,
+            ConversionRow.external_id.in_(spellings(claim.order_id)),
             ConversionRow.merchant_id == claim.merchant_id,
         )
-        .limit(1)
     )
+    found = []
+    for row in rows:
+        is_anothers = row.customer_id not in (None, claim.customer_id)
+        is_spelled_anew = row.external_id != claim.order_id
+        if not (is_anothers and is_spelled_anew):
+            found.append((is_anothers, is_spelled_anew, row.customer_id is None, row.id))
+    own = await session.execute(
+        select(ConversionRow.id, ConversionRow.external_id)
+        .join(RewardRow, RewardRow.conversion_id == ConversionRow.id)
+        .where(RewardRow.customer_id == claim.customer_id, RewardRow.merchant_id == claim.merchant_id)
+        .order_by(RewardRow.id.desc())
+        .limit(OWN_SALES)
+    )
+    found += [(False, True, False, row.id) for row in own if plain(row.external_id) == plain(claim.order_id)]
+    return min(found)[-1] if found else None
 
 
 async def _settle_by_sale(
@@ -184,7 +204,7 @@ async def _settle_by_goodwill(
         amount_minor = named_minor or await owed_minor(session, keys, claim)
         if amount_minor <= 0:
             raise GoodwillNotOwed("What was promised for the order is there already. Name an amount to give more.")
-    if approvals or await _is_much(session, claim, amount_minor):
+    if approvals or await _is_second(session, claim) or await _is_much(session, claim, amount_minor):
         await _add_approval(session, principal, claim, amount_minor, reason_code)
         if len(await approvals_of(session, claim)) < APPROVALS_NEEDED:
             return False
@@ -238,6 +258,17 @@ async def owed_minor(session: ReadSession, keys: Keys, claim: ClaimRow) -> int:
         )
     )
     return promised.amount_minor - int(earned or 0)
+
+
+async def _is_second(session: WriteSession, claim: ClaimRow) -> bool:
+    """Whether there was goodwill for the visit already: one order may have been claimed under two numbers."""
+    given = select(ClaimRow.id).where(
+        ClaimRow.customer_id == claim.customer_id,
+        ClaimRow.click_id == claim.click_id,
+        ClaimRow.id != claim.id,
+        ClaimRow.goodwill_minor.is_not(None),
+    )
+    return await session.scalar(given.limit(1)) is not None
 
 
 async def _is_much(session: WriteSession, claim: ClaimRow, amount_minor: int) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from domains.cashback.config import get_cashback_settings
@@ -26,6 +26,7 @@ from domains.cashback.service.claim_story import SALE_UNCLEAR, sentence
 from domains.cashback.service.clicks import find_click
 from domains.cashback.service.history import Cause
 from domains.cashback.service.links import unknown_click
+from domains.cashback.service.order_numbers import plain
 from domains.cashback.service.views import merchants_of
 from domains.cashback.states import CLAIM_STATES, ClaimAuthor, ClaimReason, ClaimResolution, ClaimState, Entity
 from domains.customers import service as customers
@@ -39,6 +40,7 @@ from wapsi.security.principal import Principal
 
 _S = ClaimState
 MAX_MESSAGES = 50
+_LOCK = text(r"SELECT pg_advisory_xact_lock(hashtextextended('claims of ' || :customer, 0))\:\:text")
 # Why a claim expires, by whose answer it waited for.
 EXPIRED_FOR = {_S.INFO_REQUIRED: "no_answer", _S.SENT_TO_MERCHANT: "merchant_silent"}
 
@@ -99,6 +101,7 @@ async def submit_claim(session: WriteSession, customer_id: UUID, new: NewClaim) 
     click = await find_click(session, new.click_id)
     if click is None or click.customer_id != customer_id:
         raise unknown_click()
+    await _check_new(session, customer_id, click.merchant_id, new.order_id)
     row = await session.scalar(
         insert(ClaimRow)
         .values(
@@ -117,12 +120,28 @@ async def submit_claim(session: WriteSession, customer_id: UUID, new: NewClaim) 
         .returning(ClaimRow)
     )
     if row is None:
-        raise ClaimExists("You have a claim about this order already.", order_id=new.order_id)
+        raise _exists(new.order_id)
     # Without the note, which is the customer's own and may have to go; what is written here stays for ever.
     cause = Cause(f"customer:{customer_id}", new.reason)
     history.record(session, Entity.CLAIM, row.id, None, _S.SUBMITTED, cause)
     await session.flush()
     return view(row, await merchants.get_merchant_by_id(session, row.merchant_id))
+
+
+async def _check_new(session: WriteSession, customer_id: UUID, merchant_id: UUID, order_id: str) -> None:
+    """One order spelled in two ways is one. Raises ClaimExists."""
+    # Two that are made at once must see each other.
+    await session.execute(_LOCK, {"customer": str(customer_id)})
+    known = await session.scalars(
+        select(ClaimRow.order_id).where(ClaimRow.customer_id == customer_id, ClaimRow.merchant_id == merchant_id)
+    )
+    for other in known:
+        if plain(other) == plain(order_id):
+            raise _exists(other)
+
+
+def _exists(order_id: str) -> ClaimExists:
+    return ClaimExists("You have a claim about this order already.", order_id=order_id)
 
 
 async def move_claim(
