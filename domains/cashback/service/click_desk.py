@@ -29,6 +29,8 @@ Result = TypeVar("Result")
 GROUP_LIMIT = 128
 # While the database writes one group, the next one is signed.
 GROUPS_AT_ONCE = 2
+# Fewer wait for the group that is being written: its ten statements cost as much as recording ten clicks.
+GROUP_LEAST = 16
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class ClickDesk:
         self._keys = keys
         self.book = ClickBook(keys, public_url)
         self._clicks: GroupCommit[_Asked, Click | KeptAnswer] = GroupCommit(
-            self._transactions, self._record, limit=GROUP_LIMIT, groups_at_once=GROUPS_AT_ONCE
+            self._transactions, self._record, limit=GROUP_LIMIT, groups_at_once=GROUPS_AT_ONCE, least=GROUP_LEAST
         )
         self._visits: GroupCommit[UUID, str] = GroupCommit(self._transactions, self._follow, limit=GROUP_LIMIT)
 

@@ -23,14 +23,18 @@ class Writes(Protocol):
 class GroupCommit(Generic[Item, Result]):
     """While one group is being committed, the next one gathers: a single caller waits for nobody.
 
-    `groups_at_once` transactions may run side by side, each with at most `limit` items.
+    `groups_at_once` transactions may run side by side, each with at most `limit` items. While one runs, another begins
+    only for `least` items or more: a transaction costs as much as many items do.
     """
 
-    def __init__(self, db: Writes, work: Work[Item, Result], *, limit: int = 256, groups_at_once: int = 1) -> None:
+    def __init__(
+        self, db: Writes, work: Work[Item, Result], *, limit: int = 256, groups_at_once: int = 1, least: int = 1
+    ) -> None:
         self._db = db
         self._work = work
         self._limit = limit
         self._groups_at_once = groups_at_once
+        self._least = least
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._in_flight = 0
@@ -42,7 +46,8 @@ class GroupCommit(Generic[Item, Result]):
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if len(self._running) < self._groups_at_once:
+        running = len(self._running)
+        if running < self._groups_at_once and (not running or len(self._waiting) >= self._least):
             task = asyncio.ensure_future(self._run())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -52,7 +57,7 @@ class GroupCommit(Generic[Item, Result]):
         while True:
             # Whoever is ready to submit in this turn of the loop comes along: callers that were just answered, too.
             await asyncio.sleep(0)
-            if not self._waiting:
+            if not self._waiting or (len(self._running) > 1 and len(self._waiting) < self._least):
                 # At once, and not when the task is done: who submits in between must start another.
                 self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
                 return
@@ -83,7 +88,7 @@ class GroupCommit(Generic[Item, Result]):
     def _share(self) -> int:
         """So much that groups which run side by side are of one size: while the one is written, the other is made."""
         fair = -(-(len(self._waiting) + self._in_flight) // self._groups_at_once)
-        return min(self._limit, len(self._waiting), max(1, fair))
+        return min(self._limit, len(self._waiting), max(self._least, fair))
 
     async def drain(self) -> None:
         """Until everything that was submitted is answered."""

@@ -26,18 +26,20 @@ async def write(driver: asyncpg.Connection, items: Sequence[str]) -> Sequence[st
     return [Refused(item) if item.startswith("bad") else item for item in items]
 
 
-def grouped(db: Database, work: Work[str, str], *, limit: int = 256, groups_at_once: int = 1) -> GroupCommit[str, str]:
-    return GroupCommit(Transactions(db), work, limit=limit, groups_at_once=groups_at_once)
+def grouped(
+    db: Database, work: Work[str, str], *, limit: int = 256, groups_at_once: int = 1, least: int = 1
+) -> GroupCommit[str, str]:
+    return GroupCommit(Transactions(db), work, limit=limit, groups_at_once=groups_at_once, least=least)
 
 
 async def keys(admin_sql: Any) -> set[str]:
     return {row["key"] for row in await admin_sql("SELECT key FROM idempotent_answers")}
 
 
-@pytest.mark.parametrize("groups_at_once", [1, 2])
-async def test_nobody_waits_for_ever(db: Database, admin_sql: Any, groups_at_once: int) -> None:
+@pytest.mark.parametrize(("groups_at_once", "least"), [(1, 1), (2, 1), (2, 3), (2, 8)])
+async def test_nobody_waits_for_ever(db: Database, admin_sql: Any, groups_at_once: int, least: int) -> None:
     """Callers that come back at once, at the very moment at which a group ends."""
-    groups = grouped(db, write, groups_at_once=groups_at_once, limit=4)
+    groups = grouped(db, write, groups_at_once=groups_at_once, limit=4, least=least)
 
     async def caller(number: int) -> None:
         for turn in range(20):
@@ -46,6 +48,31 @@ async def test_nobody_waits_for_ever(db: Database, admin_sql: Any, groups_at_onc
     async with asyncio.timeout(30):
         await asyncio.gather(*(caller(number) for number in range(10)))
     assert len(await keys(admin_sql)) == 200
+
+
+@pytest.mark.parametrize(("late", "sizes_meanwhile"), [(2, [1]), (3, [1, 3])])
+async def test_few_wait_for_the_group_that_is_written_and_many_begin_another(
+    db: Database, late: int, sizes_meanwhile: list[int]
+) -> None:
+    sizes: list[int] = []
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def held(driver: asyncpg.Connection, items: Sequence[str]) -> Sequence[str | Exception]:
+        sizes.append(len(items))
+        begun.set()
+        await goes_on.wait()
+        return await write(driver, items)
+
+    groups = grouped(db, held, groups_at_once=2, least=3)
+    first = asyncio.ensure_future(groups.submit("first"))
+    await begun.wait()
+    names = [f"late-{number}" for number in range(late)]
+    others = [asyncio.ensure_future(groups.submit(name)) for name in names]
+    await asyncio.sleep(0.1)
+    assert sizes == sizes_meanwhile
+    goes_on.set()
+    assert await asyncio.gather(first, *others) == ["first", *names]
+    assert sizes == [1, late]
 
 
 async def test_answered_means_committed(db: Database, admin_sql: Any) -> None:
