@@ -26,7 +26,8 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('bonus_rules', 0))::
 class NewBonusRule:
     """Whoever joins in [starts_at, ends_at) and earns a cashback of at least `min_reward_minor`, by a purchase within
     `within_days` of joining, brings about a bonus of `amount_minor`: pending for `hold_days` from the confirmation of
-    that cashback on. A customer gets at most `max_per_customer` by it, and all together at most `budget_minor`.
+    that cashback on, and taken back with it, or where it becomes smaller than that. A customer
+    gets at most `max_per_customer` by it, and all together at most `budget_minor`.
 
     `starts_at` None is at once, `ends_at` None is open.
     """

@@ -29,7 +29,7 @@ _REASONS = {
     BUDGET_SPENT: "what this promotion had to give is spent",
     SHARED_ACCOUNT: "you and your friend are paid to the same account",
     NOT_ACTIVE: "the account is not active",
-    CAUSE_REVERSED: "the cashback that it was given for was taken back",
+    CAUSE_REVERSED: "the cashback that it was given for was taken back, or has become too small for it",
 }
 
 

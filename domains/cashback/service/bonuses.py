@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, or_, select
 
 from domains.cashback.errors import BonusNotFound
 from domains.cashback.models import BonusRow, BonusRuleRow, RewardRow
@@ -103,17 +103,24 @@ async def _write_new(session: WriteSession, made: Sequence[tuple[BonusRow, Bonus
 
 
 async def take_back(session: WriteSession, reward_ids: Collection[UUID]) -> int:
-    """Bonuses whose cause was declined or taken back go with it; returns how many."""
+    """Bonuses whose cause was declined or taken back go with it, and confirmed ones also where it has become smaller
+    than the rule asks; returns how many. One that still waits is looked at when its time is over."""
     if not reward_ids:
         return 0
+    shrunken = and_(
+        BonusRow.state == _B.CONFIRMED,
+        RewardRow.state == RewardState.CONFIRMED,
+        RewardRow.amount_minor < BonusRuleRow.min_reward_minor,
+    )
     gone = await _cause_gone(
         session,
         select(BonusRow.id)
         .join(RewardRow, RewardRow.id == BonusRow.reward_id)
+        .join(BonusRuleRow, BonusRuleRow.id == BonusRow.rule_id)
         .where(
             BonusRow.reward_id.in_(reward_ids),
             BonusRow.state.in_(BONUSES_BOOKED),
-            RewardRow.state.in_([RewardState.DECLINED, RewardState.REVERSED]),
+            or_(RewardRow.state.in_([RewardState.DECLINED, RewardState.REVERSED]), shrunken),
         ),
     )
     return len(gone)

@@ -80,3 +80,47 @@ async def test_where_the_first_cashback_goes_the_second_brings_the_bonus(world: 
     assert await world.balance(referrer) == NONE | {"pending": BONUS}
     assert (await world.sql("SELECT spent_minor FROM bonus_rules WHERE id = $1", made.id))[0]["spent_minor"] == BONUS
     assert await world.violations() == []
+
+
+async def test_cashback_that_shrinks_below_the_least_takes_a_confirmed_bonus_along(world: Any) -> None:
+    made = await rule(world)
+    referrer = await world.customer()
+    friend = await friend_of(world, referrer)
+    await world.earn(friend, 1_000, sale="partly-returned")
+    await follow(world)
+    await wait_is_over(world)
+    assert await world.balance(referrer) == NONE | {"available": BONUS}
+    # The least is enough.
+    await world.earn(friend, 2_000, sale="another")
+    await world.report(conversion_id="another", status="approved", order_amount_minor=20_000)
+    await follow(world)
+    assert await world.balance(referrer) == NONE | {"available": BONUS}
+    await world.withdraw(referrer, await world.payout_method(referrer), BONUS)
+    await world.report(conversion_id="partly-returned", status="approved", order_amount_minor=19_980)
+    for _ in range(2):
+        await follow(world)
+        # The other one is the first now.
+        assert await bonuses(world, referrer) == [
+            ("pending", "first_cashback_confirmed"),
+            ("reversed", "cause_reversed"),
+        ]
+        assert await world.balance(referrer) == NONE | {"pending": BONUS, "in_flight": BONUS, "owed": BONUS}
+    assert (await world.sql("SELECT spent_minor FROM bonus_rules WHERE id = $1", made.id))[0]["spent_minor"] == BONUS
+    # What has brought one does not bring a second.
+    await world.report(conversion_id="partly-returned", status="approved", order_amount_minor=20_000)
+    await follow(world)
+    assert len(await bonuses(world, referrer)) == 2
+    assert await world.violations() == []
+
+
+async def test_cashback_that_is_raised_to_the_least_brings_the_bonus(world: Any) -> None:
+    await rule(world)
+    referrer = await world.customer()
+    friend = await friend_of(world, referrer)
+    await world.earn(friend, 900, sale="provisional")
+    await follow(world)
+    assert await bonuses(world, referrer) == []
+    await world.report(conversion_id="provisional", status="approved", order_amount_minor=20_000)
+    await follow(world)
+    assert await bonuses(world, referrer) == [("pending", "first_cashback_confirmed")]
+    assert await world.violations() == []
