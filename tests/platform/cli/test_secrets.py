@@ -26,10 +26,15 @@ IBAN = "PK36SCBL0000001123456702"
 NEXT = "the next secret, of 32 characters or more"
 # What is stored as bytes and is no text that we encrypted: hashes, MACs, public keys, packed columns.
 NOT_ENCRYPTED = {
+    "clicks.receipt_mac",
     "conversion_events.raw",
+    "network_adapters.token_hash",
+    "network_adapters.token_previous_hash",
     "offer_revisions.content_hash",
     "offers.content_hash",
     "producers.key_hash",
+    "sales_file_pieces.data",
+    "sales_files.sha256",
     "sync_chunks.content_hashes",
     "sync_chunks.kinds",
     "sync_chunks.payload",
