@@ -79,20 +79,24 @@ class Changes:
             body[name] = self._fitting(schema["properties"][name])
             return body
         if not places or draw.random() < 0.05:
-            return draw.choice(ODD)
+            return self._odd()
         holder, key = draw.choice(places)
         kind = draw.random()
         if kind < 0.15:
             del holder[key]
         elif kind < 0.2 and isinstance(holder, dict):
-            holder[draw.choice(("id", "__proto__", "customer_id", key + "2"))] = draw.choice(ODD)
+            holder[draw.choice(("id", "__proto__", "customer_id", key + "2"))] = self._odd()
         elif kind < 0.4 and isinstance(holder[key], int):
             holder[key] += draw.choice((-1, 1, -holder[key], holder[key], 10**6))
         elif kind < 0.6 and isinstance(holder[key], str):
             holder[key] = draw.choice((holder[key].upper(), holder[key] + " ", holder[key][:-1], holder[key] * 2))
         else:
-            holder[key] = draw.choice(ODD)
+            holder[key] = self._odd()
         return body
+
+    def _odd(self) -> Any:
+        """One of its own: what comes next may change it in place."""
+        return copy.deepcopy(self._random.choice(ODD))
 
     def _fitting(self, schema: Json, depth: int = 3) -> Any:
         """A value that the schema may allow; limits are not looked at."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from typing import Any
@@ -95,8 +96,7 @@ class Walks:
             self.findings.setdefault(f"{label}: no answer", f"{sent}\n{await rest.what_waits(self._sql)}")
             return 0
         self.statuses[label][answer.status_code] += 1
-        # With a dot or nothing for a value, a path may be another route's.
-        if not {"", ".", "..", "../.."} & set(request.path.values()):
+        if not any(value in ("", ".", "..") or "/" in value for value in request.path.values()):  # another route's path
             for title, text in await asyncio.to_thread(self._faults, label, answer):
                 answered = f"{answer.status_code} {answer.content[:EXCERPT_BYTES]!r}"
                 self.findings.setdefault(f"{label}: {title}", f"{sent}\n{text}\n{answered}")
@@ -106,7 +106,9 @@ class Walks:
         method, path = label.split(" ", 1)
         try:
             checks = [CHECKS.get_one(name) for name in CHECKED]
-            self._schema[path][method].Case().validate_response(answer, checks=checks)
+            # A failure is told with the request, for which each part of the path needs a value.
+            parts = dict.fromkeys(re.findall(r"\{(\w+)\}", path), "_")
+            self._schema[path][method].Case(path_parameters=parts).validate_response(answer, checks=checks)
         except FailureGroup as group:
             return [(failure.title, failure.message) for failure in group.exceptions]
         return []
