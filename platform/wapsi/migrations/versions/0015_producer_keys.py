@@ -22,6 +22,15 @@ SELECT key_prefix, id, key_hash,
     '{conversions:report,merchants:read,syncs:read,syncs:write}',
     created_at, expires_at, revoked_at, last_used_at FROM producers
 """
+_COPY_BACK = """
+UPDATE producers SET key_prefix = k.prefix, key_hash = k.hash, expires_at = k.expires_at
+FROM (
+    SELECT DISTINCT ON (producer_id) producer_id, prefix, hash, expires_at FROM producer_keys
+    WHERE revoked_at IS NULL AND certificate_sha256 IS NULL
+    AND scopes @> '{conversions:report,merchants:read,syncs:read,syncs:write}'
+    ORDER BY producer_id, created_at DESC, prefix
+) k WHERE k.producer_id = producers.id AND octet_length(producers.key_hash) = 0
+"""
 _FUNCTION = """
 CREATE FUNCTION copy_producer_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -76,8 +85,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Keys made since are lost: the release before does not know them."""
+    """Of the keys made since, each producer keeps the newest one that may do all: the release before knows one, and
+    neither scopes nor certificates."""
     op.execute("DROP TRIGGER copy_rotated_producer_key ON producers")
     op.execute("DROP TRIGGER copy_new_producer_key ON producers")
     op.execute("DROP FUNCTION copy_producer_key()")
+    op.execute(_text(_COPY_BACK))
     op.drop_table("producer_keys")
