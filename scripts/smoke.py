@@ -23,9 +23,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 START_LIMIT_S = 420
-# Far above what it takes on a machine that has nothing else to do: what would be found is a start that makes all anew.
-WARM_START_LIMIT_S = 30
-STOP_LIMIT_S = 15
+WARM_START_LIMIT_S = 10
+STOP_LIMIT_S = 5
 TOUR_LIMIT_S = 120
 
 
