@@ -1,7 +1,5 @@
 """REST routes of syncs: uploads, their state and issues, and decisions about them."""
 
-import csv
-import io
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -13,6 +11,7 @@ from domains.offers import schemas, service
 from domains.offers.service import upload
 from wapsi.clock import now
 from wapsi.cursors import encode_cursor, id_in_cursor, number_in_cursor
+from wapsi.http.csv_lines import csv_line
 from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep, requires
 from wapsi.http.idempotency import IdempotencyDep, IdempotencyKeyMissing
 from wapsi.http.paging import CursorParam, Page, PageSize
@@ -150,26 +149,16 @@ async def list_sync_issues(
 
 async def _issues_as_csv(runtime: RuntimeDep, sync_id: Any) -> AsyncIterator[str]:
     columns = list(schemas.SyncIssue.model_fields)
-    yield _csv_line(columns)
+    yield csv_line(columns)
     after = 0
     while True:
         async with runtime.db.read() as session:
             issues = await service.list_issues(session, sync_id, after=after, limit=_ISSUE_PAGE)
         for issue in issues:
-            yield _csv_line([getattr(issue, column) for column in columns])
+            yield csv_line([getattr(issue, column) for column in columns])
         if len(issues) < _ISSUE_PAGE:
             return
         after = issues[-1].id
-
-
-def _csv_line(values: list[Any]) -> str:
-    """A spreadsheet runs a cell that begins with one of these as a formula: an apostrophe makes it text."""
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow(
-        f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-        for value in values
-    )
-    return buffer.getvalue()
 
 
 @router.post("/syncs/{id}:approve", tags=["syncs"], responses=problem_responses(401, 403, 404, 409))

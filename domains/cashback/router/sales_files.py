@@ -1,7 +1,5 @@
 """Operators: files of sales, what became of them, and of each of their rows."""
 
-import csv
-import io
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -17,6 +15,7 @@ from domains.cashback.service import EventOutcome
 from domains.merchants import service as merchants
 from wapsi.cursors import encode_cursor, id_in_cursor, number_in_cursor
 from wapsi.db.errors import TextInvalid
+from wapsi.http.csv_lines import csv_line
 from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep, requires
 from wapsi.http.idempotency import checked_key
 from wapsi.http.paging import CursorParam, Page, PageSize, split_page
@@ -135,23 +134,13 @@ async def list_sales_file_lines(
 
 async def _as_csv(runtime: Runtime, file_id: UUID, outcome: EventOutcome | None) -> AsyncIterator[str]:
     columns = list(FileLineOut.model_fields)
-    yield _csv_line(columns)
+    yield csv_line(columns)
     after = 0
     while True:
         async with runtime.db.read() as session:
             lines = await service.list_lines(session, file_id, limit=_LINES_PAGE, after=after, outcome=outcome)
         for line in lines:
-            yield _csv_line([getattr(line, column) for column in columns])
+            yield csv_line([getattr(line, column) for column in columns])
         if len(lines) < _LINES_PAGE:
             return
         after = lines[-1].line
-
-
-def _csv_line(values: list[Any]) -> str:
-    """A spreadsheet runs a cell that begins with one of these as a formula: an apostrophe makes it text."""
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow(
-        f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-        for value in values
-    )
-    return buffer.getvalue()
