@@ -45,7 +45,7 @@ class ClickIn(In):
 
 
 class ClickOut(Out):
-    """Follow `url`. `receipt` is a signed JWS of what was promised; its key is in the key set.
+    """Follow `url`. `receipt` says what was promised, signed; its key is in the key set.
 
     `tracking`: how sales of this merchant have come in so far; null where there were none yet.
     """

@@ -11,7 +11,7 @@ from wapsi.db.base import Currency
 
 
 class ClickRow(Base):
-    """A customer's way out to a merchant, and what was promised for it (`receipt`, a signed JWS).
+    """A customer's way out to a merchant, and what was promised for it (`receipt`, signed).
 
     `clicked_at` is the time in `id`, so an id alone finds its partition. No foreign keys: their checks would lock
     the rows of popular merchants for every click.

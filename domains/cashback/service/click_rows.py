@@ -53,11 +53,11 @@ class NewRow:
     landing_url: str
     target_url: str
     rate_schedule_version: int
-    receipt: str
-    receipt_mac: bytes
     user_agent: str
     bot: bool
     trace_id: str | None
+    receipt: str = ""
+    receipt_mac: bytes = b""
 
     @property
     def values(self) -> tuple[object, ...]:

@@ -69,7 +69,7 @@ class Click:
     id: UUID
     merchant_id: UUID
     url: str
-    receipt: str
+    receipt: str = ""
 
 
 class ClickBook:
@@ -94,16 +94,21 @@ class ClickBook:
         at = time_of(ids[0])
         facts = await self._facts(driver, requests, at)
         answers: list[Click | DomainError] = []
-        rows: list[NewRow] = []
+        made: list[tuple[Click, NewRow]] = []
+        claims: list[bytes] = []
         for click_id, request in zip(ids, requests, strict=True):
             try:
-                click, row = self._click(facts, click_id, at, request)
+                click, row, claimed = self._click(facts, click_id, at, request)
             except DomainError as refusal:
                 answers.append(refusal)
                 continue
             answers.append(click)
-            rows.append(row)
-        await click_rows.insert(driver, at, rows, self.under_way)
+            made.append((click, row))
+            claims.append(claimed)
+        for (click, row), receipt in zip(made, receipts.sign_together(self._keys, claims), strict=True):
+            click.receipt = row.receipt = receipt
+            row.receipt_mac = receipts.mac(self._keys, receipt)
+        await click_rows.insert(driver, at, [row for _, row in made], self.under_way)
         return answers
 
     async def _facts(self, driver: asyncpg.Connection, requests: Sequence[ClickRequest], at: datetime) -> "_Facts":
@@ -114,8 +119,10 @@ class ClickBook:
         found = await self._visits.at(driver, slugs, {offer.merchant_id for offer in offers.values()}, at)
         return _Facts(statuses, offers, found)
 
-    def _click(self, facts: "_Facts", click_id: UUID, at: datetime, request: ClickRequest) -> tuple[Click, NewRow]:
-        """Raises what a click is refused by."""
+    def _click(
+        self, facts: "_Facts", click_id: UUID, at: datetime, request: ClickRequest
+    ) -> tuple[Click, NewRow, bytes]:
+        """All but the receipt, and the claims of that. Raises what a click is refused by."""
         status = facts.statuses.get(request.customer_id)
         if status is None:
             raise standing.no_such_customer(request.customer_id)
@@ -133,7 +140,6 @@ class ClickBook:
         receipt = receipts.promise(click_id, request.customer_id, at, merchant, terms.schedule, offer, terms.raised)
         if terms.claims is None:
             terms.claims = receipts.terms_of(self._public_url, receipt)
-        signed = receipts.sign(self._keys, self._public_url, receipt, terms.claims)
         agent, bot = _user_agent(new.user_agent[:_USER_AGENT_LENGTH])
         row = NewRow(
             id=click_id,
@@ -144,13 +150,12 @@ class ClickBook:
             landing_url=landing,
             target_url=tracked_link(merchant.deep_link_template, landing, click_id),
             rate_schedule_version=schedule.version,
-            receipt=signed,
-            receipt_mac=receipts.mac(self._keys, signed),
             user_agent=agent,
             bot=bot,
             trace_id=request.trace_id,
         )
-        return Click(click_id, merchant.id, f"{self._public_url}/r/{click_token(self._keys, click_id)}", signed), row
+        click = Click(click_id, merchant.id, f"{self._public_url}/r/{click_token(self._keys, click_id)}")
+        return click, row, receipts.claims_of(receipt, terms.claims)
 
     def _terms_of(self, visit: Visit, schedule: merchants.RateSchedule, customer_id: UUID, at: datetime) -> "_Terms":
         """What is promised to this customer: alike for all who have the same campaigns."""

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
 from wapsi.config import Settings
+from wapsi.security import trees
 from wapsi.security.signing import Keys, SignatureInvalid, new_signing_key
 
 NOW = 1_800_000_000
@@ -43,6 +44,15 @@ def refused(keys: Keys, token: str, typ: str = "at+jwt") -> bool:
     except SignatureInvalid:
         return True
     return False
+
+
+def together(keys: Keys, size: int) -> list[str]:
+    return keys.sign_together("receipt+jwt", [json.dumps(CLAIMS).encode()] * size)
+
+
+def signature_of(token: str) -> bytes:
+    text = token.split(".")[2]
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def test_what_was_signed_is_verified(keys: Keys) -> None:
@@ -119,6 +129,59 @@ def test_a_changed_header_or_signature_is_refused(keys: Keys) -> None:
     flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
     assert refused(keys, f"{header}.{claims}.{flipped}", "receipt+jwt")
     assert refused(keys, f"{header}.{claims}.", "receipt+jwt")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 128])
+def test_of_what_was_signed_together_each_is_verified_alone(keys: Keys, size: int) -> None:
+    tokens = keys.sign_together("receipt+jwt", [json.dumps(CLAIMS | {"jti": n}).encode() for n in range(size)])
+    for n, token in enumerate(tokens):
+        assert keys.read("receipt+jwt", token, audience="wapsi") == CLAIMS | {"jti": n}
+    signatures = {signature_of(token)[:64] for token in tokens}
+    assert len(signatures) == 1
+
+
+def test_nothing_together_is_nothing(keys: Keys) -> None:
+    assert keys.sign_together("receipt+jwt", []) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_whatever_is_changed_of_what_was_signed_together_is_refused(keys: Keys, size: int) -> None:
+    other = keys.sign_together("receipt+jwt", [b"{}"])[0].split(".")[1]
+    for token in together(keys, size):
+        header, claims, signature = token.split(".")
+        raw = signature_of(token)
+        changed = [raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :] for at in range(0, len(raw), 16)]
+        changed += [
+            b"",
+            raw[:63],
+            raw[:-1],
+            raw[:-32],
+            raw + raw[-32:],
+            raw + b"x",
+            raw[:64] + raw[64:][::-1] + b"y" * 32,
+        ]
+        forged = [f"{header}.{claims}.{part(each)}" for each in changed]
+        forged += [f"{header}.{other}.{signature}", f"{header}.{part(CLAIMS | {'sub': 'c2'})}.{signature}"]
+        forged += [f"{part(read_part(header) | {'alg': alg})}.{claims}.{signature}" for alg in ("EdDSA", "none", None)]
+        forged += [f"{part(read_part(header) | {'typ': 'at+jwt'})}.{claims}.{signature}"]
+        for each in forged:
+            with pytest.raises(SignatureInvalid):
+                keys.read("receipt+jwt", each, audience="wapsi")
+
+
+def test_a_node_of_the_tree_is_no_text(keys: Keys) -> None:
+    """Or whoever has two receipts could show their hashes as a third one."""
+    texts = [b"one", b"other"]
+    root, [way, _] = trees.root_and_ways(texts)
+    assert trees.root_of(b"one", way) == root
+    leaves = sorted(hashlib.sha256(b"\0" + text).digest() for text in texts)
+    assert trees.root_of(b"".join(leaves), b"") != root
+
+
+def test_what_was_signed_together_is_no_access_token(keys: Keys) -> None:
+    """Types are told apart, and what only `read` knows passes no other door."""
+    for token in (*together(keys, 2), *keys.sign_together("at+jwt", [json.dumps(CLAIMS).encode()])):
+        assert refused(keys, token)
 
 
 @pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "é.é.é", "x" * 5000, f"{part([])}.{part({})}.AA"])
@@ -200,9 +263,10 @@ def rotated(before: Settings, **changes: str) -> Keys:
 
 def test_what_an_earlier_key_signed_is_still_good(keys: Keys, plain_settings: Settings) -> None:
     after = rotated(plain_settings)
-    for token in (keys.sign("receipt+jwt", CLAIMS), keys.sign_json("receipt+jwt", json.dumps(CLAIMS).encode())):
-        assert verify(after, token, "receipt+jwt") == CLAIMS
-        assert after.read("receipt+jwt", token, audience="wapsi") == CLAIMS
+    token = keys.sign("receipt+jwt", CLAIMS)
+    assert verify(after, token, "receipt+jwt") == CLAIMS
+    for each in (token, *together(keys, 3)):
+        assert after.read("receipt+jwt", each, audience="wapsi") == CLAIMS
 
 
 def test_the_public_half_of_an_earlier_key_is_enough(keys: Keys, plain_settings: Settings) -> None:
@@ -210,10 +274,11 @@ def test_the_public_half_of_an_earlier_key_is_enough(keys: Keys, plain_settings:
     after = rotated(plain_settings, signing_keys_previous=f"public:{published['x']}")
     token = keys.sign("receipt+jwt", CLAIMS)
     assert verify(after, token, "receipt+jwt") == CLAIMS
-    assert after.read("receipt+jwt", token, audience="wapsi") == CLAIMS
-    changed = token[:-6] + ("AAAAAA" if token[-6:] != "AAAAAA" else "BBBBBB")
-    with pytest.raises(SignatureInvalid):
-        after.read("receipt+jwt", changed, audience="wapsi")
+    for each in (token, *together(keys, 3)):
+        assert after.read("receipt+jwt", each, audience="wapsi") == CLAIMS
+        changed = each[:-6] + ("AAAAAA" if each[-6:] != "AAAAAA" else "BBBBBB")
+        with pytest.raises(SignatureInvalid):
+            after.read("receipt+jwt", changed, audience="wapsi")
 
 
 def test_new_tokens_are_signed_with_the_new_key_alone(keys: Keys, plain_settings: Settings) -> None:
