@@ -8,5 +8,6 @@ from pathlib import Path
 ROOT = Path(os.path.abspath(__file__)).parents[2]
 BENCH = ROOT / ".bench"
 RESULTS = BENCH / "results.jsonl"
+PAGE = ROOT / "docs" / "performance.md"
 PYTHON = sys.executable
 WAPSI = str(Path(sys.executable).with_name("wapsi"))

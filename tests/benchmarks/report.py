@@ -27,11 +27,11 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
     table.add_column("holds")
     for row in rows:
         mark = "[green]yes[/green]" if row.holds else "[red]no[/red]"
-        floor = f"{_number(row.floor)} {row.unit}"
+        floor = f"{number(row.floor)} {row.unit}"
         table.add_row(
             row.id,
             f"{row.what}\n[dim]against {row.floor_name}[/dim]",
-            f"{_number(row.value)} {row.unit}",
+            f"{number(row.value)} {row.unit}",
             floor,
             f"{row.ratio:.2f}",
             row.bar,
@@ -43,5 +43,5 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
             console.print(f"[dim]{row.id}: {note}[/dim]", highlight=False)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

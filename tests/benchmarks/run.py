@@ -2,7 +2,7 @@
 
     python tests/benchmarks/run.py [--bars ING1,ING2]
 
-Ends with 0 when all could be measured, whether they hold or not.
+Ends with 0 when all could be measured, whether they hold or not; the rows are put into docs/performance.md.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from dataclasses import fields, replace
+from datetime import datetime
 from importlib import import_module
 
 # The repository instead of this folder, whose modules have names of their own in `tests.benchmarks`.
@@ -23,7 +24,8 @@ from rich.console import Console  # noqa: E402
 
 from tests.benchmarks.bench import Bench, Options, remove_leftovers  # noqa: E402
 from tests.benchmarks.feeds import FeedsMissing  # noqa: E402
-from tests.benchmarks.paths import BENCH, RESULTS  # noqa: E402
+from tests.benchmarks.paths import BENCH, PAGE, RESULTS  # noqa: E402
+from tests.benchmarks.published import publish  # noqa: E402
 from tests.benchmarks.registry import BARS, Row, Skipped  # noqa: E402
 from tests.benchmarks.report import append_results, print_rows  # noqa: E402
 
@@ -68,6 +70,8 @@ def main() -> int:
             continue
         rows += measured
         append_results(results, measured)
+        if options.are_the_bars:
+            publish(PAGE, measured, list(BARS), options.runs, datetime.now().astimezone().date())
         print_rows(console, measured)
         console.print(f"[dim]{id} took {time.monotonic() - started_s:.0f} s[/dim]\n")
     if len(arguments.bars) > 1 and rows:
