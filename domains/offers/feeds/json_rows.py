@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-import ijson  # type: ignore[import-untyped]
 import orjson
 
 from domains.offers.feeds.errors import FeedError
@@ -98,6 +97,9 @@ def _decoded(text: str) -> dict[str, Any] | pb.Issue:
 
 def json_array_rows(stream: io.BufferedReader) -> Iterator[Row]:
     """The objects of an array in UTF-8, numbered from 1. Raises FeedError where the JSON is broken."""
+    # Imported here: JSON Lines do without.
+    import ijson  # type: ignore[import-untyped]
+
     guard = RecordGuard(stream.read1)
     number = 0
     try:

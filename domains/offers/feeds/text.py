@@ -4,8 +4,6 @@ import html
 import re
 from typing import Final
 
-from lxml import etree
-
 _BLOCKS: Final = "p|br|div|li|ul|ol|tr|td|th|h[1-6]|table|section|article|hr"
 _BLOCK_ENDS: Final = re.compile(rf"<(?=/?(?:{_BLOCKS})\b)", re.IGNORECASE)
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]*>|<!--")
@@ -48,6 +46,9 @@ def readable_text(text: str) -> str:
 
 
 def _parsed(text: str) -> str:
+    # Imported here, as few feeds need it and their producers start in less time without.
+    from lxml import etree
+
     spaced = _BLOCK_ENDS.sub(" <", text)
     page = spaced if _PAGE.match(spaced) else f"<html><body>{spaced}</body></html>"
     try:

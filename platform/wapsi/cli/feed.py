@@ -11,34 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column_mapping
 from wapsi.cli.demo import read_demo
+from wapsi.cli.feed_view import LOOKED_AT, STATES, console, print_issues, print_summary, shown
 from wapsi.cli.server import Server, credentials_of
-from wapsi.producer import FeedChanged, ProgressReport, SyncRejected
+from wapsi.producer import FeedChanged, SyncRejected
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
 app = typer.Typer(help="Bring a merchant's feed in.", no_args_is_help=True)
-console = Console(stderr=True)
-
-STATES = {value: name.removeprefix("SYNC_STATE_").lower() for name, value in pb.SyncState.items()}
-_LOOKED_AT = 1000
-_COUNTERS = (
-    ("received", "rows received"),
-    ("created", "new offers"),
-    ("updated", "changed offers"),
-    ("unchanged", "unchanged offers"),
-    ("withdrawn_by_item", "deleted by a row"),
-    ("stale", "older than what is stored"),
-    ("duplicates", "repeated rows of one offer"),
-    ("rejected", "rejected rows"),
-    ("withdrawn_unseen", "withdrawn, no longer in the feed"),
-    ("warnings", "warnings"),
-)
 
 
 class Mode(StrEnum):
@@ -116,7 +97,7 @@ def push(
         raise typer.Exit(1) from None
     print_summary(sync, seconds)
     if sync.counters.rejected or sync.counters.warnings:
-        asyncio.run(_show_issues(sync.sync_id, server))
+        print_issues(sync.sync_id, asyncio.run(_issues(sync.sync_id, server)))
     if STATES[sync.state] not in ("succeeded", "partial"):
         raise typer.Exit(1)
 
@@ -132,8 +113,7 @@ async def _push(
 ) -> tuple[pb.Sync, float]:
     digest = await asyncio.to_thread(_digest, file)
     started_s = time.perf_counter()
-    with feed_progress() as progress:
-        view = ProgressView(progress, f"{merchant}: {file.name}")
+    with shown(f"{merchant}: {file.name}") as show:
         async with server.producer() as producer:
             sync = await producer.push(
                 merchant,
@@ -143,39 +123,14 @@ async def _push(
                 source=file.name,
                 as_of=options.source_time,
                 feed_digest=options.digest_with(digest) if mode is Mode.FULL and not reread else b"",
-                on_progress=view.show,
+                on_progress=show,
             )
     return sync, time.perf_counter() - started_s
 
 
-async def _show_issues(sync_id: str, server: Server) -> None:
-    """One example of each kind, errors before warnings, and where the others are."""
+async def _issues(sync_id: str, server: Server) -> list[pb.SyncIssue]:
     async with server.producer() as producer:
-        issues = await producer.issues(sync_id, limit=_LOOKED_AT)
-    kinds: dict[tuple[bool, str, str], list[pb.SyncIssue]] = {}
-    for entry in issues:
-        is_warning = entry.issue.severity != pb.SEVERITY_ERROR
-        kinds.setdefault((is_warning, entry.issue.code, entry.issue.field), []).append(entry)
-    table = Table("rows", "first line", "offer", "field", "code", "what to do", "value", box=None, pad_edge=False)
-    for (is_warning, code, field), entries in sorted(kinds.items(), key=lambda kind: (kind[0][0], -len(kind[1]))):
-        first = entries[0]
-        colour = "yellow" if is_warning else "red"
-        # Where there are more issues than were looked at, there may be more rows of each kind.
-        count = f"{len(entries):,}" + ("+" if len(issues) == _LOOKED_AT else "")
-        table.add_row(
-            count,
-            str(first.line or first.offset),
-            escape(first.offer_id),
-            field,
-            f"[{colour}]{code}[/{colour}]",
-            escape(first.issue.message),
-            escape(first.issue.value),
-        )
-    console.print(table)
-    if len(issues) > len(kinds):
-        console.print("All of them, as CSV (with the key that pushed the feed):")
-        line = f"curl -s URL/v1/syncs/{sync_id}/issues -H 'Accept: text/csv' -H 'Authorization: Bearer KEY'"
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        return await producer.issues(sync_id, limit=LOOKED_AT)
 
 
 def read_items(file: Path, options: FeedOptions) -> Iterator[pb.OfferItem]:
@@ -187,51 +142,3 @@ def read_items(file: Path, options: FeedOptions) -> Iterator[pb.OfferItem]:
 def _digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def feed_progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
-
-
-class ProgressView:
-    """One bar: items pushed, then items processed."""
-
-    def __init__(self, progress: Progress, name: str) -> None:
-        self._progress = progress
-        self._name = name
-        self._task = progress.add_task(f"{name} · pushing", total=None)
-
-    def show(self, report: ProgressReport) -> None:
-        words = report.phase if not report.resumed else f"{report.phase} (resumed {report.resumed}x)"
-        if report.phase == "processing":
-            words = STATES[report.sync.state]
-        self._progress.update(
-            self._task, description=f"{self._name} · {words}", completed=report.done, total=report.total
-        )
-
-
-def print_summary(sync: pb.Sync, seconds: float) -> None:
-    """What became of every row, in words."""
-    state = STATES[sync.state]
-    colour = {"succeeded": "green", "partial": "yellow"}.get(state, "red")
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column(justify="right", no_wrap=True)
-    table.add_row("sync", sync.sync_id)
-    table.add_row("state", f"[{colour}]{state}[/{colour}]")
-    for name, words in _COUNTERS:
-        value = getattr(sync.counters, name)
-        if value or name in ("received", "created", "updated", "unchanged"):
-            table.add_row(words, f"{value:,}")
-    table.add_row("time", f"{seconds:.1f} s")
-    table.add_row("speed", f"{sync.counters.received / seconds:,.0f} rows/s")
-    console.print(table)
-    if sync.message:
-        console.print(sync.message)

@@ -15,7 +15,8 @@ from domains.merchants import service as merchants
 from domains.offers import service as offers
 from domains.offers.feeds import FeedOptions
 from wapsi.cli.demo import read_demo, write_demo
-from wapsi.cli.feed import STATES, feed_progress, read_items
+from wapsi.cli.feed import read_items
+from wapsi.cli.feed_view import STATES, feed_progress
 from wapsi.clock import now
 from wapsi.config import Settings
 from wapsi.db import Database, WriteSession

@@ -6,14 +6,14 @@ README.md beside this file shows how it is used, and what to do about each excep
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
-from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
 from wapsi.producer.checksum import EMPTY_CHECKSUM, combine
 from wapsi.rpc.errors import reason_of, retry_after_of
@@ -99,7 +99,7 @@ class Producer:
 
     def __init__(self, target: str, key: str, *, credentials: grpc.ChannelCredentials | None = None) -> None:
         self._metadata = (("authorization", f"Bearer {key}"),)
-        interceptors = aio_client_interceptors()  # type: ignore[no-untyped-call]
+        interceptors = _tracing()
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, _CHANNEL_OPTIONS, interceptors=interceptors)
         else:
@@ -248,6 +248,17 @@ class Producer:
         raise AssertionError("unreachable")
 
 
+def _tracing() -> Sequence[Any]:
+    """What makes spans of the calls, where this program has traces: its import takes longer than a small push."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return ()
+    from opentelemetry.instrumentation.grpc import aio_client_interceptors
+
+    interceptors: Sequence[Any] = aio_client_interceptors()  # type: ignore[no-untyped-call]
+    return interceptors
+
+
 class _Stream:
     """The requests of one PushOffers call: all items are read, those before `skip` are only counted and summed."""
 
@@ -265,11 +276,17 @@ class _Stream:
         try:
             with OneThread("feed") as thread:
                 items = await thread.run(self._items)
-                while batch := await thread.run(self._take, items):
-                    unsent = batch[max(0, self._skip - (self.offset - len(batch))) :]
-                    if unsent:
-                        offset = self.offset - len(unsent)
-                        yield pb.PushOffersRequest(sync_id=self._sync_id, offset=offset, items=unsent)
+                taking = asyncio.ensure_future(thread.run(self._take, items))
+                try:
+                    while batch := await taking:
+                        # Read on while this batch is on its way.
+                        end, taking = self.offset, asyncio.ensure_future(thread.run(self._take, items))
+                        unsent = batch[max(0, self._skip - (end - len(batch))) :]
+                        if unsent:
+                            offset = end - len(unsent)
+                            yield pb.PushOffersRequest(sync_id=self._sync_id, offset=offset, items=unsent)
+                finally:
+                    taking.cancel()
             if self.offset < self._skip:
                 raise FeedChanged(f"the feed has {self.offset} items now, {self._skip} are stored")
             self.ended = True

@@ -30,6 +30,12 @@ print(wapsi.producer.__file__)
 {program}
 """
 
+TRACED = """
+from opentelemetry import trace
+trace.set_tracer_provider(trace.NoOpTracerProvider())
+wapsi.producer.Producer('127.0.0.1:1', 'wpk_key')
+"""
+
 
 @pytest.fixture
 def unpacked(tmp_path: Path) -> Path:
@@ -48,14 +54,20 @@ def use(folder: Path, allowed: set[str], program: str = "") -> subprocess.Comple
 
 
 def test_it_has_all_that_it_imports_and_needs_little(unpacked: Path) -> None:
-    done = use(unpacked, ALLOWED | {"wapsi"}, "wapsi.producer.Producer('127.0.0.1:1', 'wpk_key')")
+    done = use(unpacked, ALLOWED | {"wapsi"}, TRACED)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_relative_to(unpacked)
 
 
 @pytest.mark.parametrize("need", sorted(ALLOWED - {"typing_extensions", "packaging"}))
 def test_what_it_needs_would_be_missed(unpacked: Path, need: str) -> None:
-    assert "ModuleNotFoundError" in use(unpacked, ALLOWED - {need} | {"wapsi"}).stderr
+    assert "ModuleNotFoundError" in use(unpacked, ALLOWED - {need} | {"wapsi"}, TRACED).stderr
+
+
+def test_a_program_without_traces_does_not_wait_for_their_library(unpacked: Path) -> None:
+    program = "import wapsi.producer\nwapsi.producer.Producer('127.0.0.1:1', 'wpk_key')"
+    done = use(unpacked, ALLOWED - {"opentelemetry", "wrapt"} | {"wapsi"}, program)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_module_of_the_kit_is_in_it(unpacked: Path) -> None:
