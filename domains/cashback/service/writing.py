@@ -80,7 +80,7 @@ _CHANGED_REWARDS = _Table("rewards", Reward, changing_from="state")
 _ADJUSTMENTS = _Table("conversion_adjustments", Adjustment)
 _CHANGES = _Table("state_changes", Change)
 _statements: dict[tuple[bool, tuple[_Table, ...]], str] = {}
-# One of the postings was refused, of which the whole statement is the fault.
+# A posting would take something from a customer, which needs the balances locked: nothing is written then.
 REFUSED = "WL007"
 # Of post_new_sales, before those of the postings.
 _OWN_PARAMETERS = 2

@@ -169,18 +169,29 @@ async def test_what_another_took_in_between_has_one_effect(
     assert await world.violations() == []
 
 
-async def test_refused_posting_leaves_nothing_of_its_group(world: Any, take: Taking, shopper: UUID) -> None:
-    entries = ledger.transfer(ledger.cashback("daraz"), ledger.customer_pending(shopper), 100)
-    posted = ledger.Posting("test", "test", "1", "A test", "PKR", entries)
+@pytest.mark.parametrize(
+    ("cause", "amount_minor", "state"),
+    [
+        pytest.param("1", 100, asyncpg.UniqueViolationError.sqlstate, id="posted already"),
+        pytest.param("3", -1, REFUSED, id="takes something from a customer"),
+    ],
+)
+async def test_refused_posting_leaves_nothing_of_its_group(
+    world: Any, take: Taking, shopper: UUID, cause: str, amount_minor: int, state: str
+) -> None:
+    def posting(cause: str, amount_minor: int) -> ledger.Posting:
+        entries = ledger.transfer(ledger.cashback("daraz"), ledger.customer_pending(shopper), amount_minor)
+        return ledger.Posting("test", "test", cause, "A test", "PKR", entries)
+
     async with world.db.write() as session:
-        await ledger.post(session, posted)
+        await ledger.post(session, posting("1", 100))
     draft = Draft({}, set(), None)
-    for cause in ("2", "1"):
-        draft.post(ledger.Posting("test", "test", cause, "A test", "PKR", entries))
+    draft.post(posting("2", 100))
+    draft.post(posting(cause, amount_minor))
     async with Statements(world.db).write() as driver:
         with pytest.raises(asyncpg.PostgresError) as error:
             await write_at_once(driver, Written(drafts=[draft]), [1], [shopper])
-    assert error.value.sqlstate == REFUSED
+    assert error.value.sqlstate == state
     rows = await world.sql("SELECT external_id FROM ledger_transactions WHERE source = 'test'")
     assert [row["external_id"] for row in rows] == ["1"]
     assert (await world.balance(shopper))["pending"] == 100
