@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tests.benchmarks.feeds import CURRENCY, Feed, Row
+from domains.offers.service import OfferFilter, Sort
+from tests.benchmarks.feeds import Feed, Row
 from tests.benchmarks.processes import Helper
 from tests.benchmarks.product import Product
+from wapsi.cursors import encode_cursor
 
 _POLL_S = 0.005
 _LIMIT_S = 1800.0
@@ -108,25 +110,35 @@ async def _settled(
 
 
 async def _listed(product: Product, merchant: str, landmark: Row) -> None:
-    price = landmark.price_minor
-    query = {"merchant": merchant, "currency": CURRENCY, "price_min": price, "price_max": price, "limit": 5}
-    await _until_found(product, query, landmark.sku)
+    """By the page of the merchant's newest offers that begins with it: what is listed as soon as it is published.
+    Filters and other orders follow, as search does."""
+    id = await product.admin.fetchval(
+        "SELECT o.id FROM offers o JOIN merchants m ON m.id = o.merchant_id WHERE m.slug = $1 AND o.offer_id = $2",
+        merchant,
+        landmark.sku,
+    )
+    before = encode_cursor(f"offers {Sort.RELEVANCE} {OfferFilter(merchant=merchant)}", uuid.UUID(int=id.int + 1))
+    query = {"merchant": merchant, "cursor": before, "limit": 5}
+    await _until_found(product, query, {"offer_id": landmark.sku, "price_minor": landmark.price_minor})
 
 
 async def _searchable(product: Product, merchant: str, version: int, landmark: Row) -> float:
-    query = "SELECT c.indexed_version FROM catalogues c JOIN merchants m ON m.id = c.merchant_id WHERE m.slug = $1"
+    version_sql = (
+        "SELECT c.indexed_version FROM catalogues c JOIN merchants m ON m.id = c.merchant_id WHERE m.slug = $1"
+    )
     deadline = time.monotonic() + _LIMIT_S
-    while (await product.admin.fetchval(query, merchant) or 0) < version:
+    while (await product.admin.fetchval(version_sql, merchant) or 0) < version:
         product.check()
         if time.monotonic() > deadline:
             raise SyncBroken(f"Search did not follow within {_LIMIT_S:g} s.")
         await asyncio.sleep(4 * _POLL_S)
     found_at = time.monotonic()
-    await _until_found(product, {"merchant": merchant, "q": landmark.sku, "limit": 5}, landmark.sku)
+    query = {"merchant": merchant, "q": landmark.sku, "limit": 5}
+    await _until_found(product, query, {"offer_id": landmark.sku})
     return found_at
 
 
-async def _until_found(product: Product, query: Mapping[str, Any], offer_id: str) -> None:
+async def _until_found(product: Product, query: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Normally at the first try; a page that a cache still holds may be older, and an overloaded server may refuse.
 
     Raises SyncBroken.
@@ -134,8 +146,8 @@ async def _until_found(product: Product, query: Mapping[str, Any], offer_id: str
     deadline = time.monotonic() + 60
     while True:
         answer = await product.http.get("/v1/offers", params=query)
-        if answer.status_code == 200 and offer_id in [offer["offer_id"] for offer in answer.json()["items"]]:
+        if answer.status_code == 200 and any(wanted.items() <= offer.items() for offer in answer.json()["items"]):
             return
         if time.monotonic() > deadline:
-            raise SyncBroken(f"GET /v1/offers does not list {offer_id}: {answer.status_code} {answer.text[:500]}")
+            raise SyncBroken(f"GET /v1/offers does not list {wanted}: {answer.status_code} {answer.text[:500]}")
         await asyncio.sleep(_POLL_S)
