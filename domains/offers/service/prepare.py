@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from domains.offers.service.chunks import ItemIndex, decode_chunk
+from domains.offers.service.copying import copy_lines
 from domains.offers.service.issues import IssueLog
 from domains.offers.service.plan import Action, ChunkWork, from_microseconds
 from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item
@@ -50,12 +51,12 @@ class ChunkRead:
 class Prepared:
     """The work of one chunk. Deletions are {offer_id: microseconds since 1970}.
 
-    Rows to be updated hold STATED_COLUMNS; rows to be created hold `create_columns`, those of them that this chunk's
-    offers have anything in.
+    Rows to be updated hold STATED_COLUMNS. Those to be created are lines for COPY and hold `create_columns`, those of
+    them that this chunk's offers have anything in.
     """
 
     end_offset: int
-    creates: list[tuple[Any, ...]] = field(default_factory=list)
+    creates: list[str] = field(default_factory=list)
     create_columns: tuple[str, ...] = STATED_COLUMNS
     updates: list[tuple[Any, ...]] = field(default_factory=list)
     withdraw: dict[str, int] = field(default_factory=dict)
@@ -83,17 +84,27 @@ class Preparation:
         items = decode_chunk(chunk.payload)
         offer_ids = chunk.index.ids()
         done = Prepared(chunk.work.first_offset + len(items))
+        creates: list[tuple[Any, ...]] = []
         for position, letter in chunk.work.items():
-            self._prepare_item(chunk, position, _ACTIONS[letter], offer_ids[position], items[position], done)
-        if done.creates:
-            done.create_columns, done.creates = without_empty_columns(done.creates)
+            self._prepare_item(chunk, position, letter, offer_ids[position], items[position], done, creates)
+        if creates:
+            done.create_columns, columns = without_empty_columns(creates)
+            done.creates = copy_lines(columns)
         self.took_s += time.perf_counter() - started_s
         return done
 
     def _prepare_item(
-        self, chunk: ChunkRead, position: int, action: Action, offer_id: str, raw: bytes, done: Prepared
+        self,
+        chunk: ChunkRead,
+        position: int,
+        letter: str,
+        offer_id: str,
+        raw: bytes,
+        done: Prepared,
+        creates: list[tuple[Any, ...]],
     ) -> None:
         offset = chunk.work.first_offset + position
+        action = _ACTIONS[letter]
         try:
             item = pb.OfferItem.FromString(raw)
         except DecodeError:
@@ -104,7 +115,8 @@ class Preparation:
             self._issues.add_superseded(offset, item.line, offer_id)
         elif action in _CANDIDATES:
             if self._candidates:
-                self._prepare_candidate(chunk, position, action, offer_id, item, done)
+                rows = creates if action is Action.CREATE else done.updates
+                self._prepare_candidate(chunk, position, action, offer_id, item, done, rows)
         elif action is Action.REJECTED:
             done.rejected += 1
             if not item.issues:
@@ -117,7 +129,14 @@ class Preparation:
                 self._issues.add(offset, item, problems or [_malformed()])
 
     def _prepare_candidate(
-        self, chunk: ChunkRead, position: int, action: Action, offer_id: str, item: pb.OfferItem, done: Prepared
+        self,
+        chunk: ChunkRead,
+        position: int,
+        action: Action,
+        offer_id: str,
+        item: pb.OfferItem,
+        done: Prepared,
+        rows: list[tuple[Any, ...]],
     ) -> None:
         if item.rejected_offer_id and not item.HasField("offer"):
             done.rejected += 1  # it could not be decoded, and the issue is noted
@@ -130,11 +149,10 @@ class Preparation:
         time_us = chunk.index.time_us(position)
         if offer is None:
             done.rejected += 1
-        elif item.offer.delete:
+        elif not offer.title and item.offer.delete:  # an offer that is sold has a title, and reading takes time
             (done.entomb if action is Action.CREATE else done.withdraw)[offer_id] = time_us
         else:
-            row = (offer_id, self._moment(time_us), chunk.index.content_hash(position), *offer[1:])
-            (done.creates if action is Action.CREATE else done.updates).append(row)
+            rows.append((offer_id, self._moment(time_us), chunk.index.content_hash(position), *offer[1:]))
 
     def _moment(self, time_us: int) -> datetime:
         # Most feeds state all their items at one time.
@@ -144,8 +162,8 @@ class Preparation:
 
 
 def without_empty_columns(rows: list[tuple[Any, ...]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """(the columns that are not everywhere what the table has by default, the rows with these): encoding values is
-    the larger half of a COPY's cost to us.
+    """(the columns that are not everywhere what the table has by default, the values of each): what is not copied costs
+    neither us nor the database anything.
     """
     columns = list(zip(*rows, strict=True))
     keys = len(_KEY_COLUMNS)
@@ -155,7 +173,7 @@ def without_empty_columns(rows: list[tuple[Any, ...]]) -> tuple[tuple[str, ...],
         if column.count(default) != len(rows)
     ]
     used = [*range(keys), *kept]
-    return tuple(STATED_COLUMNS[index] for index in used), list(zip(*(columns[index] for index in used), strict=True))
+    return tuple(STATED_COLUMNS[index] for index in used), [columns[index] for index in used]
 
 
 def _malformed() -> pb.Issue:

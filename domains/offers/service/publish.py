@@ -1,7 +1,7 @@
 """Writing a plan into a merchant's catalogue, in bulk, inside one transaction that holds the catalogue's lock."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from domains.offers.models import OfferRow
 from domains.offers.service.chunks import CHUNK_ITEMS, ItemIndex
+from domains.offers.service.copying import copy_lines
 from domains.offers.service.plan import ChunkWork, Plan, from_microseconds, to_microseconds
 from domains.offers.service.prepare import STATED_COLUMNS, ChunkRead, Preparation, Prepared
 from wapsi.clock import now
@@ -78,6 +79,7 @@ class Publication:
         self._merchant_id = merchant_id
         self._now = now()
         self._own = (merchant_id, version)
+        self._own_text = "\t".join((*copy_lines([[merchant_id.hex], [version]]), ""))
         self._withdrawn = 0
         self._changed: list[tuple[Any, ...]] = []
         self._has_changed_table = False
@@ -111,10 +113,9 @@ class Publication:
         driver = await self._session.driver()
         if ready.creates:
             # Straight into the table: the catalogue is locked, so nobody else can have made them.
-            own = self._own
-            records = [own + row for row in ready.creates]
+            lines = "".join(f"{self._own_text}{line}\n" for line in ready.creates)
             columns = _OWN_COLUMNS + ready.create_columns
-            await driver.copy_records_to_table("offers", records=records, columns=columns)
+            await driver.copy_to_table("offers", source=_pieces(lines), columns=columns)
         self._changed += ready.updates
         if len(self._changed) >= CHUNK_ITEMS:
             await self._copy_changed(driver)
@@ -185,6 +186,10 @@ class Publication:
         await driver.execute(_FORGET_REVISIONS, self._merchant_id, self.version)
         args: dict[str, str | int] = {"merchant_id": str(self._merchant_id), "stated_us": to_microseconds(stated_at)}
         await outbox.enqueue(self._session, INDEX_DOCUMENTS, args, queue=SEARCH_QUEUE)
+
+
+async def _pieces(text: str) -> AsyncIterator[bytes]:
+    yield text.encode()
 
 
 def rows_of(status: str) -> int:

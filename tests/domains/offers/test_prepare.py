@@ -16,13 +16,13 @@ def row(**values: Any) -> tuple[Any, ...]:
 
 
 def test_columns_that_are_empty_in_all_rows_are_left_out() -> None:
-    columns, rows = without_empty_columns([row(title="A"), row(title="B", gtins=["1"])])
+    columns, values = without_empty_columns([row(title="A"), row(title="B", gtins=["1"])])
     assert columns == ("offer_id", "source_time", "content_hash", "title", "gtins")
-    assert rows == [("a", "t", b"h", "A", []), ("a", "t", b"h", "B", ["1"])]
+    assert values == [("a", "a"), ("t", "t"), (b"h", b"h"), ("A", "B"), ([], ["1"])]
 
 
 def test_a_value_that_is_like_nothing_but_not_the_default_is_copied() -> None:
-    columns, _rows = without_empty_columns([row(cashback_eligible=False, price_minor=0, kind="")])
+    columns, _values = without_empty_columns([row(cashback_eligible=False, price_minor=0, kind="")])
     assert columns[3:] == ("kind", "price_minor", "cashback_eligible")
 
 
