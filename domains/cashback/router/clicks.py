@@ -14,7 +14,7 @@ from domains.cashback.schemas import ClickIn, ClickOut, ReceiptOut
 from domains.cashback.tracking_schemas import TrackingNoticeOut, TrackingStatsOut
 from wapsi.errors import DomainError
 from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, get_runtime
-from wapsi.http.direct_routes import DirectRouter, principal_with
+from wapsi.http.direct_routes import principal_with, short_way
 from wapsi.http.idempotency import response_of
 from wapsi.http.keyed import KeyedDep, KeyedRequest, keyed_request
 from wapsi.http.problems import problem_responses
@@ -43,11 +43,7 @@ async def _followed(request: Request) -> Response:
     return await _lead_on(get_runtime(request), request.path_params["token"])
 
 
-create_router = DirectRouter(_created, begin="/v1/clicks")
-follow_router = DirectRouter(_followed, begin="/r/")
-
-
-@create_router.post(
+@router.post(
     "/v1/clicks",
     status_code=201,
     response_model=ClickOut,
@@ -83,7 +79,7 @@ async def _click(
     return response_of(answer.body, answer.status, answer.location, replayed=answer.replayed)
 
 
-@follow_router.get(
+@router.get(
     "/r/{token}",
     status_code=302,
     response_class=RedirectResponse,
@@ -124,3 +120,6 @@ async def get_tracking_stats(session: ReadDep, response: Response, slug: str) ->
     stats = TrackingStatsOut.model_validate(asdict(found.known) | asdict(found))
     response.headers["Cache-Control"] = "public, max-age=60"
     return stats
+
+
+SHORT_WAYS = (short_way(router, create_click, _created), short_way(router, follow, _followed))

@@ -61,7 +61,7 @@ def problem(
     return Response(body.model_dump_json(), status_code=status, headers=headers, media_type=PROBLEM_JSON)
 
 
-async def _domain_error(request: Request, error: Exception) -> Response:
+async def domain_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
     category = error.category
     if category is Category.UNAVAILABLE:
@@ -110,7 +110,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, DomainError):
         # FastAPI makes a 400 of whatever is raised while it reads a body, BodyLimit's refusal too.
-        return await _domain_error(request, error.__cause__)
+        return await domain_problem(request, error.__cause__)
     reasons = {404: "ROUTE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
     headers = dict(error.headers or {})
     if error.status_code == 405:
@@ -174,7 +174,7 @@ class UnexpectedErrors:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(DomainError, _domain_error)
+    app.add_exception_handler(DomainError, domain_problem)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)

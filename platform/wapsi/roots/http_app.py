@@ -20,6 +20,7 @@ from wapsi.config import Environment
 from wapsi.http import health
 from wapsi.http.cache import ReadCache, cached_routes
 from wapsi.http.deps import PublicDep, RuntimeDep, check_permissions_declared
+from wapsi.http.direct_routes import ShortWays
 from wapsi.http.input_guard import InputGuard
 from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
 from wapsi.http.openapi import DocumentedAPI
@@ -83,8 +84,6 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
     install_problem_handlers(app)
     for router in (
         # What is asked for most comes first, since routes are tried in order, which takes 4 µs each.
-        cashback.clicks.create_router,
-        cashback.clicks.follow_router,
         catalogue.router,
         health.router,
         well_known,
@@ -125,6 +124,7 @@ def middleware_of(runtime: Runtime, telemetry: Telemetry) -> list[Middleware]:
         Middleware(UnexpectedErrors),
         Middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes, exempt=_UPLOADS),
         Middleware(InputGuard, exempt=_KEPT_AS_THEY_ARE),
+        Middleware(ShortWays, ways=cashback.clicks.SHORT_WAYS),
     ]
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.middleware import Middleware
 from fastapi.routing import iter_route_contexts
 from starlette.responses import Response
 
 from wapsi.http.cache import CACHED
 from wapsi.http.deps import PublicDep, requires
-from wapsi.http.direct_routes import answered_by, principal_with
+from wapsi.http.direct_routes import ShortWays, principal_with, short_way
 from wapsi.http.etags import answer_with_etag
 from wapsi.http.problems import PROBLEM_JSON
 from wapsi.http.rate_limits import limited
@@ -37,16 +38,20 @@ def limit_settings(limit_settings: LimitSettings) -> LimitSettings:
 @pytest.fixture
 def app(known: Runtime, telemetry: Telemetry) -> FastAPI:
     app = make_http_app(known, telemetry)
-    app.include_router(routes())
+    router = routes()
+    app.include_router(router)
+    [declared] = [route.endpoint for route in router.routes if getattr(route, "path", "") == "/v1/test/short"]
+    app.user_middleware.append(Middleware(ShortWays, ways=[short_way(router, declared, directly)]))
     return app
 
 
-def routes() -> APIRouter:
-    async def directly(request: Request) -> Response | None:
-        principal = await principal_with(request, Permission.OWN_ACCOUNT)
-        return None if principal is None or request.headers.get("x-odd") else Response("direct")
+async def directly(request: Request) -> Response | None:
+    principal = await principal_with(request, Permission.OWN_ACCOUNT)
+    return None if principal is None or request.headers.get("x-odd") else Response("direct")
 
-    router, short = APIRouter(), APIRouter(route_class=answered_by(directly))
+
+def routes() -> APIRouter:
+    router = APIRouter()
 
     @router.get("/v1/test/public", dependencies=[PublicDep])
     async def public() -> str:
@@ -68,7 +73,7 @@ def routes() -> APIRouter:
     async def click() -> str:
         return "click"
 
-    @short.get("/v1/test/short", dependencies=[OWN], openapi_extra=limited(CLICK))
+    @router.get("/v1/test/short", dependencies=[OWN], openapi_extra=limited(CLICK))
     async def declared() -> str:
         return "declared"
 
@@ -76,7 +81,6 @@ def routes() -> APIRouter:
     async def syncs() -> str:
         return "syncs"
 
-    router.include_router(short)
     return router
 
 
