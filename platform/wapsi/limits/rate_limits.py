@@ -37,9 +37,12 @@ RETRY_S = 5.0
 REFUSED_FOR_S = 1.0
 CONNECTIONS_MAX = 16
 KEYS_MAX = 50_000
+# Of keys that were hashed: an address or a caller's name, and not whatever somebody may write into a path.
+REMEMBERED_MAX = 10_000
+REMEMBERED_LENGTH_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """`reset_after_s`: where it is refused, when it may be tried again; else when more of the quota is free."""
 
@@ -76,6 +79,8 @@ class RateLimits:
         options: dict[str, Any] = {"connection_pool": self._pool}
         self._storage = RedisStorage("redis://", implementation="redispy", key_prefix=settings.limits_prefix, **options)
         self._items: dict[Policy, RateLimitItemPerSecond] = {}
+        # Hashing takes longer than counting.
+        self._keys: dict[tuple[str, int, int, tuple[str, ...]], str] = {}
         self._blocks: OrderedDict[str, _Block] = OrderedDict()
         self._asked: dict[str, asyncio.Future[None]] = {}
         self._windows = Windows(KEYS_MAX)
@@ -140,6 +145,17 @@ class RateLimits:
         await self._pool.disconnect()
 
     def _key(self, policy: Policy, identity: tuple[str, ...]) -> str:
+        if sum(map(len, identity)) > REMEMBERED_LENGTH_MAX:
+            return self._new_key(policy, identity)
+        of = (policy.name, policy.quota, policy.window_s, identity)
+        known = self._keys.get(of)
+        if known is None:
+            while len(self._keys) >= REMEMBERED_MAX:
+                del self._keys[next(iter(self._keys))]
+            known = self._keys[of] = self._new_key(policy, identity)
+        return known
+
+    def _new_key(self, policy: Policy, identity: tuple[str, ...]) -> str:
         name = "\0".join(identity).encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(name, key=self._secret, digest_size=16).hexdigest()
         item = self._items.get(policy)

@@ -57,6 +57,11 @@ class Principal:
     withheld: frozenset[Permission] = frozenset()
     has_second_factor: bool = False
     key_prefix: str | None = None
+    # Made once: the principal of a token is remembered, and asked for its name several times a request.
+    _name: str = field(init=False, repr=False, compare=False, default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_name", f"{self.kind}:{self.id}")
 
     def require(self, permission: Permission) -> None:
         """Raises SecondFactorNeeded, or PermissionMissing, naming the permission."""
@@ -72,7 +77,7 @@ class Principal:
         return self.merchant_ids is None or merchant_id in self.merchant_ids
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.id}"
+        return self._name
 
 
 class Authenticator(Protocol):
