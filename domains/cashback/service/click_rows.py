@@ -1,7 +1,7 @@
 """The rows of clicks, many in a statement: their insertion, and the mark that one was followed."""
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -35,8 +35,8 @@ _MARK = """UPDATE clicks c SET redirected_at = now() FROM unnest($1::uuid[], $2:
     WHERE c.id = k.id AND c.clicked_at = k.clicked_at AND c.redirected_at IS NULL"""
 
 
-# Who clicked, where, and on which offer.
-Thing = tuple[UUID, UUID, UUID | None]
+# Who clicked, where, and on which offer: their ids as bytes, since to hash a UUID calls Python.
+Thing = bytes
 # More than may run side by side.
 REMEMBERED_GROUPS = 4
 
@@ -71,7 +71,8 @@ class NewRow:
     @property
     def thing(self) -> Thing:
         """What was clicked, and by whom."""
-        return self.customer_id, self.merchant_id, self.offer_id
+        offer = b"" if self.offer_id is None else self.offer_id.bytes
+        return self.customer_id.bytes + self.merchant_id.bytes + offer
 
 
 async def plan_by_keys(driver: asyncpg.Connection) -> None:
@@ -101,7 +102,7 @@ async def insert(driver: asyncpg.Connection, at: datetime, rows: Sequence[NewRow
     if not rows:
         return
     things = [row.thing for row in rows]
-    before = await _before(driver, at, set(things))
+    before = await _before(driver, at, dict(zip(things, rows, strict=True)))
     mine: dict[Thing, UUID] = {}
     # The nearest first: this group, those that no statement may see yet, the table.
     known = (mine, *under_way.since(at - DUPLICATE_WITHIN), before)
@@ -118,11 +119,13 @@ async def insert(driver: asyncpg.Connection, at: datetime, rows: Sequence[NewRow
     await driver.copy_records_to_table("clicks", records=records, columns=_COLUMNS)
 
 
-async def _before(driver: asyncpg.Connection, at: datetime, things: Collection[Thing]) -> dict[Thing, UUID]:
+async def _before(driver: asyncpg.Connection, at: datetime, clicks: Mapping[Thing, NewRow]) -> dict[Thing, UUID]:
     """{thing: the last click on it, where it was moments ago}"""
-    ordered = list(things)
-    rows = await driver.fetch(_DUPLICATES, *zip(*ordered, strict=True), at - DUPLICATE_WITHIN, at)
-    return {ordered[row[0] - 1]: row[1] for row in rows}
+    things, rows = list(clicks), clicks.values()
+    customer_ids, merchant_ids = [row.customer_id for row in rows], [row.merchant_id for row in rows]
+    offer_ids = [row.offer_id for row in rows]
+    found = await driver.fetch(_DUPLICATES, customer_ids, merchant_ids, offer_ids, at - DUPLICATE_WITHIN, at)
+    return {things[row[0] - 1]: row[1] for row in found}
 
 
 async def follow(driver: asyncpg.Connection, click_ids: Sequence[UUID]) -> dict[UUID, str]:
