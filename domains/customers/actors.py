@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from domains.customers import service
-from domains.customers.service import MessageState
+from domains.customers.service import MessageState, SubjectKind
 from wapsi.db import WriteSession
 from wapsi.messages import make_sender
 from wapsi.queue.jobs import Job
@@ -43,6 +43,15 @@ async def send_message(job: Job) -> None:
     await sender.send(message)
     async with job.write() as session:
         await service.end_message(session, message_id, MessageState.SENT, keep_content=sender.keeps_content)
+        await job.complete(session)
+
+
+@job(service.TELL_CUSTOMER)
+async def tell_customer(job: Job) -> None:
+    """Something has become of what they wait for, or money leaves."""
+    async with job.write() as session:
+        template = service.Template(job.args["template"])
+        await service.tell(session, job.runtime.keys, SubjectKind.CUSTOMER, UUID(job.args["customer_id"]), template)
         await job.complete(session)
 
 

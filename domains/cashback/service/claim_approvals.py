@@ -103,7 +103,7 @@ async def approve_claim(
         booked = await _settle_by_goodwill(session, keys, principal, row, settlement.amount_minor, reason_code)
     cause = Cause(str(principal), reason_code)
     if booked:
-        move(session, row, _S.APPROVED, cause)
+        await move(session, row, _S.APPROVED, cause)
     else:
         history.record(session, Entity.CLAIM, row.id, row.state, row.state, cause)
     await session.flush()

@@ -163,7 +163,7 @@ async def move_claim(
         raise ClaimQuestionMissing(
             "Say what the customer is asked for.", violations=[FieldViolation("message", "is needed to ask")]
         )
-    move(session, row, target, Cause(str(principal), decision_code))
+    await move(session, row, target, Cause(str(principal), decision_code))
     if message.strip():
         await _write(session, row, ClaimAuthor.OPERATOR, str(principal), message)
     await session.flush()
@@ -178,8 +178,8 @@ async def move_claim(
     return view(row, await merchants.get_merchant_by_id(session, row.merchant_id))
 
 
-def move(session: WriteSession, row: ClaimRow, target: ClaimState, cause: Cause) -> None:
-    """Raises IllegalMove."""
+async def move(session: WriteSession, row: ClaimRow, target: ClaimState, cause: Cause) -> None:
+    """And tells the customer, where it is theirs to answer, or has ended. Raises IllegalMove."""
     before = _S(row.state)
     row.state = CLAIM_STATES.check(before, target)
     row.decision_code = cause.reason_code
@@ -189,6 +189,10 @@ def move(session: WriteSession, row: ClaimRow, target: ClaimState, cause: Cause)
     days = {_S.INFO_REQUIRED: settings.claim_answer_days, _S.SENT_TO_MERCHANT: settings.claim_merchant_days}.get(target)
     row.due_at = None if days is None else row.updated_at + timedelta(days=days)
     history.record(session, Entity.CLAIM, row.id, before, target, cause)
+    if target is _S.INFO_REQUIRED:
+        await customers.tell_soon(session, row.customer_id, customers.Template.CLAIM_ASKED)
+    elif CLAIM_STATES.is_final(target):
+        await customers.tell_soon(session, row.customer_id, customers.Template.CLAIM_ENDED)
 
 
 async def answer_claim(session: WriteSession, customer_id: UUID, claim_id: UUID, text: str) -> ClaimMessage:
@@ -218,7 +222,7 @@ async def expire_claims(session: WriteSession, *, limit: int = 500) -> int:
     )
     expired = rows.all()
     for row in expired:
-        move(session, row, _S.EXPIRED, Cause("system", EXPIRED_FOR[_S(row.state)]))
+        await move(session, row, _S.EXPIRED, Cause("system", EXPIRED_FOR[_S(row.state)]))
     await session.flush()
     return len(expired)
 

@@ -135,10 +135,12 @@ async def _record(session: WriteSession, row: PayoutRow, provider: str, result: 
         await post_paid(session, row)
         row.provider_reference = result.reference
         move_payout(session, row, _P.SUCCEEDED, Cause(actor, "paid"))
+        await customers.tell_soon(session, row.customer_id, customers.Template.PAYOUT_PAID)
     else:
         await give_back(session, row)
         row.provider_reference = result.reference or None
         move_payout(session, row, _P.FAILED, Cause(actor, result.reason or "refused_by_provider"))
+        await customers.tell_soon(session, row.customer_id, customers.Template.PAYOUT_FAILED)
     await session.flush()
 
 

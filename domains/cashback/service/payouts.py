@@ -114,6 +114,7 @@ async def request_payout(
     if large:
         move_payout(session, row, _P.HELD, Cause("system", AWAITING_APPROVAL))
     await session.flush()
+    await customers.tell_soon(session, customer_id, customers.Template.PAYOUT_REQUESTED)
     if not large:
         await outbox.enqueue(session, SEND_PAYOUT, {"payout_id": str(row.id)})
     return view(row)

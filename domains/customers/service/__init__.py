@@ -61,6 +61,7 @@ from domains.customers.service.enrolment import (
 )
 from domains.customers.service.factors import Factors, remove_factors
 from domains.customers.service.favourites import FavouriteRef, add_favourite, list_favourites, remove_favourite
+from domains.customers.service.message_texts import Template
 from domains.customers.service.messages import (
     ShownMessage,
     end_message,
@@ -68,6 +69,7 @@ from domains.customers.service.messages import (
     get_unsent,
     list_messages,
 )
+from domains.customers.service.notices import TELL_CUSTOMER, tell, tell_soon
 from domains.customers.service.operators import (
     change_operator,
     create_operator,
@@ -138,6 +140,7 @@ __all__ = [
     "PASSWORD_MAX_LENGTH",
     "PASSWORD_MIN_LENGTH",
     "PERSONAL_DATA",
+    "TELL_CUSTOMER",
     "Authentication",
     "Challenge",
     "ChallengeInvalid",
@@ -184,6 +187,7 @@ __all__ = [
     "Standing",
     "SubjectKind",
     "TOTPSecret",
+    "Template",
     "Tokens",
     "VerificationPurpose",
     "WalletProvider",
@@ -258,6 +262,8 @@ __all__ = [
     "start_passkey",
     "start_totp",
     "suspend_customer",
+    "tell",
+    "tell_soon",
     "totp_code",
     "update_profile",
 ]

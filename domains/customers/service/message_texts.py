@@ -21,10 +21,18 @@ class Template(StrEnum):
     FACTORS_RESET = "factors_reset"
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
     RECOVERY_CODE_USED = "recovery_code_used"
+    PAYOUT_METHOD_ADDED = "payout_method_added"
+    PAYOUT_REQUESTED = "payout_requested"
+    PAYOUT_PAID = "payout_paid"
+    PAYOUT_FAILED = "payout_failed"
+    CLAIM_ASKED = "claim_asked"
+    CLAIM_ENDED = "claim_ended"
 
 
 # These are of no use later; what tells of a change is, even a day late.
 SHORT_LIVED = frozenset({Template.SIGN_UP_CODE, Template.ACCOUNT_EXISTS, Template.RESET_CODE, Template.CONTACT_CODE})
+# Good to know, and no alarm: one contact is enough.
+NEWS = frozenset({Template.PAYOUT_PAID, Template.PAYOUT_FAILED, Template.CLAIM_ASKED, Template.CLAIM_ENDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,32 @@ _ENGLISH = {
         "A recovery code of your Wapsi account was used",
         f"A recovery code of your Wapsi account was used, and is good for nothing any more. {_NOT_YOU}",
     ),
+    Template.PAYOUT_METHOD_ADDED: Text(
+        "An account to be paid to was added to your Wapsi account",
+        f"A bank account or mobile wallet was added to your Wapsi account, to withdraw cashback to. {_NOT_YOU}",
+    ),
+    Template.PAYOUT_REQUESTED: Text(
+        "A withdrawal from your Wapsi account was asked for",
+        "A withdrawal of your Wapsi cashback was asked for: see it in the app, where it can be cancelled until it is "
+        f"sent. {_NOT_YOU}",
+    ),
+    Template.PAYOUT_PAID: Text(
+        "Your withdrawal was paid",
+        "Your withdrawal of Wapsi cashback was paid. See the amount, and where it went, in the app.",
+    ),
+    Template.PAYOUT_FAILED: Text(
+        "Your withdrawal could not be paid",
+        "Your withdrawal of Wapsi cashback could not be paid, and the money is in your balance again. "
+        "Check the account that it was to go to in the app, and try once more.",
+    ),
+    Template.CLAIM_ASKED: Text(
+        "We have a question about your claim",
+        "We have a question about your Wapsi claim. Read and answer it in the app: without an answer it expires.",
+    ),
+    Template.CLAIM_ENDED: Text(
+        "Your claim has an outcome",
+        "Your Wapsi claim has an outcome: see it, and why it is so, in the app.",
+    ),
 }
 _URDU = {
     Template.SIGN_UP_CODE: Text(
@@ -155,6 +189,33 @@ _URDU = {
     Template.RECOVERY_CODE_USED: Text(
         "آپ کے واپسی اکاؤنٹ کا بحالی کا کوڈ استعمال ہوا ہے",
         f"آپ کے واپسی اکاؤنٹ کا بحالی کا ایک کوڈ استعمال ہوا ہے، اور اب کسی کام کا نہیں۔ {_NOT_YOU_URDU}",
+    ),
+    Template.PAYOUT_METHOD_ADDED: Text(
+        "آپ کے واپسی اکاؤنٹ میں رقم وصول کرنے کا نیا اکاؤنٹ شامل کیا گیا ہے",
+        f"آپ کے واپسی اکاؤنٹ میں کیش بیک نکلوانے کے لیے بینک اکاؤنٹ یا موبائل والٹ شامل کیا گیا ہے۔ {_NOT_YOU_URDU}",
+    ),
+    Template.PAYOUT_REQUESTED: Text(
+        "آپ کے واپسی اکاؤنٹ سے رقم نکلوانے کی درخواست ہوئی ہے",
+        "واپسی سے آپ کا کیش بیک نکلوانے کی درخواست ہوئی ہے۔ "
+        f"اسے ایپ میں دیکھیں، بھیجے جانے سے پہلے وہیں منسوخ بھی ہو سکتی ہے۔ {_NOT_YOU_URDU}",
+    ),
+    Template.PAYOUT_PAID: Text(
+        "آپ کی رقم ادا کر دی گئی ہے",
+        "واپسی سے آپ کا نکلوایا ہوا کیش بیک ادا کر دیا گیا ہے۔ رقم اور اکاؤنٹ کی تفصیل ایپ میں دیکھیں۔",
+    ),
+    Template.PAYOUT_FAILED: Text(
+        "آپ کی رقم ادا نہیں ہو سکی",
+        "واپسی سے آپ کا نکلوایا ہوا کیش بیک ادا نہیں ہو سکا، اور رقم پھر سے آپ کے بیلنس میں ہے۔ "
+        "ایپ میں وصولی کا اکاؤنٹ دیکھ کر دوبارہ کوشش کریں۔",
+    ),
+    Template.CLAIM_ASKED: Text(
+        "آپ کے دعوے کے بارے میں ہمارا ایک سوال ہے",
+        "واپسی پر آپ کے کیش بیک کے دعوے کے بارے میں ہمارا ایک سوال ہے۔ اسے ایپ میں پڑھیں اور جواب دیں، "
+        "جواب کے بغیر دعویٰ ختم ہو جائے گا۔",
+    ),
+    Template.CLAIM_ENDED: Text(
+        "آپ کے دعوے کا فیصلہ ہو گیا ہے",
+        "واپسی پر آپ کے کیش بیک کے دعوے کا فیصلہ ہو گیا ہے۔ فیصلہ اور اس کی وجہ ایپ میں دیکھیں۔",
     ),
 }
 

@@ -17,9 +17,12 @@ from domains.customers.models import (
     PayoutMethodKind,
     PayoutMethodRow,
     PayoutMethodStatus,
+    SubjectKind,
     WalletProvider,
 )
 from domains.customers.service.account_numbers import check_iban, check_mobile_number, mask
+from domains.customers.service.message_texts import Template
+from domains.customers.service.notices import tell
 from domains.customers.service.refs import PayoutMethodRef
 from wapsi.db import ReadSession, WriteSession
 from wapsi.ids import new_id
@@ -120,6 +123,7 @@ async def _add(
         .returning(PayoutMethodRow)
     )
     assert row is not None
+    await tell(session, keys, SubjectKind.CUSTOMER, customer_id, Template.PAYOUT_METHOD_ADDED)
     return _ref(row)
 
 
