@@ -22,12 +22,17 @@ _FEED = b"".join(
     % (number, number, number, number * 100)
     for number in range(1, 21)
 )
-# Whatever was done to it meanwhile.
+# Whatever was done to it meanwhile, and to the words of its network.
 _REOPEN = """
     UPDATE merchants SET status = 'active', allowed_landing_hosts = '{daraz.example}',
         network_id = (SELECT id FROM affiliate_networks WHERE slug = 'impact'),
         deep_link_template = 'https://go.impact.example/c?u={link}&sub={click_id}'
     WHERE slug = $1"""
+_SPEAK_AS_BEFORE = """
+    INSERT INTO status_mappings (source, version, mapping, created_by)
+    SELECT source, max(version) + 1, (array_agg(mapping ORDER BY version))[1], 'default' FROM status_mappings
+    GROUP BY source
+    HAVING (array_agg(mapping ORDER BY version DESC))[1] <> (array_agg(mapping ORDER BY version))[1]"""
 # Where known values of a parameter, or of a field of a body, are found. Those of one caller's are of the latest one.
 KNOWN = {
     # Not the shop's own, which is needed to the end.
@@ -91,7 +96,7 @@ class Shop:
 
     async def refill(self) -> None:
         """Offers, merchants, a producer, and callers with something of their own; those of before may be used up."""
-        await self._sql(_REOPEN, MERCHANT)
+        await self._heal()
         for _ in range(2):
             await self._world.merchant(f"shop-{uuid4().hex[:8]}")
         admin = self._ready["operator"] = await self.token("operator")
@@ -101,6 +106,10 @@ class Shop:
             await customers.create_producer(session, "Feeds", [self._world.merchant_id])
         await self._run_jobs()
         self._ready["customer"] = await self.token("customer")
+
+    async def _heal(self) -> None:
+        await self._sql(_REOPEN, MERCHANT)
+        await self._sql(_SPEAK_AS_BEFORE)
 
     async def known(self) -> dict[str, list[str]]:
         """Values that exist, by the parameter or field that takes them."""
@@ -140,8 +149,8 @@ class Shop:
 
     async def _customer(self) -> UUID:
         world = self._world
-        # A fuzzed operator may have paused the shop a moment ago, and then nobody would sign in any more.
-        await self._sql(_REOPEN, MERCHANT)
+        # What a fuzzed operator did to the shop a moment ago would let nobody sign in any more.
+        await self._heal()
         customer_id = await world.customer()
         for _ in range(3):
             await world.earn(customer_id, 100_000)
