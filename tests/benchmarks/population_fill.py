@@ -271,7 +271,8 @@ class Filler:
             [(documents.COUNT_FACETS, (merchant_id, *limits), 1) for merchant_id in self._merchant_ids],
         )
         await self._pool.execute(
-            "UPDATE catalogues SET indexed_version = version, indexed_at = now(), priced_version = 1"
+            "UPDATE catalogues SET indexed_version = version, listed_version = version, indexed_at = now(),"
+            " priced_version = 1"
         )
 
     def _offers_of(self, number: int) -> int:

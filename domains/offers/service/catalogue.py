@@ -15,7 +15,7 @@ from domains.offers.service.facets import Facets, facets
 from domains.offers.service.listing import (
     ON_OFFER,
     PRICE_NOW,
-    SUMMARY_COLUMNS,
+    SHOWN,
     OfferFilter,
     Sellers,
     Sort,
@@ -131,8 +131,8 @@ def _query(wanted: OfferFilter, sellers: Sellers) -> SearchQuery:
 
 
 _BY_ID = (
-    f"SELECT {SUMMARY_COLUMNS}, NULL AS key FROM unnest($1::uuid[]) WITH ORDINALITY AS found (id, place)"  # noqa: S608
-    f" JOIN offers o ON o.id = found.id WHERE {ON_OFFER} ORDER BY found.place"
+    "SELECT shown.*, NULL AS key FROM unnest($1::uuid[]) WITH ORDINALITY AS found (id, place)"  # noqa: S608
+    f" JOIN offer_listings l ON l.id = found.id CROSS JOIN LATERAL {SHOWN} shown ORDER BY found.place"
 )
 
 

@@ -78,9 +78,20 @@ _CATEGORY = (
     f"left(btrim(CASE WHEN strpos({_PATH}, '>') = 0 THEN {_PATH}"
     f" ELSE regexp_replace({_PATH}, ' *> *', ' > ', 'g') END), 500)"
 )
+# What lists show, by the columns of offer_listings that hold it.
+SHOWN = {
+    **{
+        name: f"o.{name}"
+        for name in ("offer_id", "kind", "title", "image_link", "sale_price_minor", "sale_starts_at", "sale_ends_at")
+    },
+    "full_price_minor": "o.price_minor",
+    "shown_brand": "o.brand",
+    "shown_category": "o.google_product_category",
+    **{name: f"o.{name}" for name in ("rate_category", "cashback_eligible", "coupon_code", "ends_at", "expires_at")},
+}
 _LISTED = (
     "SELECT o.id, o.merchant_id, o.currency, p.price_minor, "  # noqa: S608  # constants
-    f"{NET} AS net_minor, g.quality, k.brand, k.category, o.availability, p.changes_at,"
+    f"{NET} AS net_minor, g.quality, k.brand, k.category, o.availability, p.changes_at, {', '.join(SHOWN.values())},"
     " d.plain || CASE WHEN s.sample = 0 THEN ''::tsvector ELSE"
     " array_to_tsvector(ARRAY(SELECT '!' || w FROM unnest(tsvector_to_array(d.plain)) w)) END"
     " || CASE WHEN s.sample < 2 THEN ''::tsvector ELSE"
@@ -124,7 +135,10 @@ _LISTED = (
     " FROM generate_subscripts(string_to_array(k.category, ' > '), 1) n) END) AS plain OFFSET 0) d"
     f" WHERE {LISTED}"
 )
-_COLUMNS = "merchant_id, currency, price_minor, net_minor, quality, brand, category, availability, changes_at, document"
+_COLUMNS = (
+    "merchant_id, currency, price_minor, net_minor, quality, brand, category, availability, changes_at,"
+    f" {', '.join(SHOWN)}, document"
+)
 INDEX_BATCH = (
     "WITH batch AS MATERIALIZED (SELECT * FROM offers WHERE merchant_id = $1 AND catalogue_version <= $8"  # noqa: S608  # constants
     " AND (catalogue_version, id) > ($9, $10) ORDER BY catalogue_version, id LIMIT $11),"
@@ -151,9 +165,10 @@ COUNT_FACETS = (
     "INSERT INTO facet_counts AS f (merchant_id, kind, value, offers) SELECT $1, kind, value, offers FROM kept"
     " ON CONFLICT (merchant_id, kind, value) DO UPDATE SET offers = excluded.offers WHERE f.offers <> excluded.offers"
 )
-_CATALOGUE = text("SELECT version, indexed_version, published_at FROM catalogues WHERE merchant_id = :id")
+_CATALOGUE = text("SELECT version, listed_version, published_at FROM catalogues WHERE merchant_id = :id")
 _MOVE_ON = text(
     "UPDATE catalogues SET indexed_at = now(), indexed_version = greatest(indexed_version, :version),"
+    " listed_version = greatest(listed_version, :version),"
     # Rows that this job did not write have the prices of before; repricing sees to them.
     " priced_version = least(priced_version, :priced_version) WHERE merchant_id = :id"
     " RETURNING extract(epoch FROM now() - published_at)::float8"
@@ -168,7 +183,7 @@ async def index_documents(job: Job, merchant_id: UUID, *, stated_us: int | None)
     async with job.write() as session:
         catalogue = (await session.execute(_CATALOGUE, {"id": merchant_id})).one()
     # Where the last batch ended. No id is above the largest: begin behind the version that is indexed.
-    position = (catalogue.indexed_version, UUID(int=2**128 - 1))
+    position = (catalogue.listed_version, UUID(int=2**128 - 1))
     priced_version = 2**31 - 1
     done = False
     while not done:

@@ -1,7 +1,8 @@
 """The statements of listings: filters and an order in, one statement with its arguments out.
 
 The newest offers, of all or of one merchant, come from `offers` itself: what has been published is listed at once.
-Everything else comes by an index of `offer_listings`, which follows each publication as search does.
+Everything else comes by an index of `offer_listings`, which follows each publication as search does; of merchants that
+it has not caught up with, what is shown is read from `offers`.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domains.offers.service.queries import SearchQuery, filter_lexemes, tsquery
 from domains.offers.service.spelling import LAST_CHARACTER
 from domains.offers.service.words import brand_key, category_key
 
@@ -42,11 +42,15 @@ class OfferFilter:
     availability: str | None = None
 
 
+def _price_now(row: str, price: str) -> str:
+    return (
+        f"CASE WHEN {row}.sale_price_minor IS NOT NULL AND coalesce({row}.sale_starts_at <= now(), true)"
+        f" AND coalesce(now() < {row}.sale_ends_at, true) THEN {row}.sale_price_minor ELSE {row}.{price} END"
+    )
+
+
 # The sale price while the sale runs, else the price.
-PRICE_NOW = (
-    "CASE WHEN o.sale_price_minor IS NOT NULL AND coalesce(o.sale_starts_at <= now(), true)"
-    " AND coalesce(now() < o.sale_ends_at, true) THEN o.sale_price_minor ELSE o.price_minor END"
-)
+PRICE_NOW = _price_now("o", "price_minor")
 # Names are those of the answer. As text, ids need no objects.
 SUMMARY_COLUMNS = (
     "o.id::text AS id, o.merchant_id, o.offer_id, o.kind, o.title, o.image_link, o.price_minor, o.sale_price_minor,"
@@ -54,6 +58,21 @@ SUMMARY_COLUMNS = (
     " o.rate_category, o.cashback_eligible, o.coupon_code, o.ends_at"
 )
 ON_OFFER = "o.status = 'active' AND (o.expires_at IS NULL OR o.expires_at > now())"
+_SUMMARY_OF_LISTING = (
+    "l.id::text AS id, l.merchant_id, l.offer_id, l.kind, l.title, l.image_link, l.full_price_minor AS price_minor,"
+    f" l.sale_price_minor, {_price_now('l', 'full_price_minor')} AS price_now_minor, l.currency, l.availability,"
+    " l.shown_brand AS brand, l.shown_category AS category, l.rate_category, l.cashback_eligible, l.coupon_code,"
+    " l.ends_at"
+)
+# Hardly ever any; found once a statement.
+_BEHIND = "l.merchant_id = ANY(ARRAY(SELECT merchant_id FROM catalogues WHERE listed_version < version))"
+# Of a listing `l`: no row where its offer is not on offer. By OFFSET the planner leaves it as it is: `offers` is looked
+# up only where a merchant is behind.
+SHOWN = (
+    f"(SELECT {_SUMMARY_OF_LISTING} WHERE NOT {_BEHIND} AND (l.expires_at IS NULL OR l.expires_at > now())"  # noqa: S608
+    f" UNION ALL SELECT * FROM (SELECT {SUMMARY_COLUMNS} FROM offers o WHERE o.id = l.id AND {_BEHIND} AND {ON_OFFER}"
+    " OFFSET 0) current)"
+)
 # Rows of publications that are still being written lie at the end of the index and cannot be seen (see
 # RunningPublicationRow): walking begins before them.
 _BEFORE_RUNNING = (
@@ -126,18 +145,11 @@ def filtered_statement(
     """
     statement = Statement()
     size = statement.argument(limit)
-    fixed = [wanted.brand, wanted.category, sellers.merchant_id]
-    if sum(value is not None for value in fixed) > 1:
-        # No b-tree has them together. The index of documents has each, and finds what is in all.
-        branches = [_branch(statement, wanted, sellers, sort, after, size, _in_all(statement, wanted, sellers))]
-    elif wanted.category is not None:
-        # Two ranges have no common order: each gives its own first rows.
-        branches = [
-            _branch(statement, wanted, sellers, sort, after, size, condition)
-            for condition in _categories(statement, wanted.category)
-        ]
-    else:
-        branches = [_branch(statement, wanted, sellers, sort, after, size, _one(statement, wanted, sellers))]
+    # Two ranges of categories have no common order: each gives its own first rows.
+    branches = [
+        _branch(statement, wanted, sellers, sort, after, size, fixed)
+        for fixed in _fixed(statement, wanted, sellers, is_newest=sort is Sort.NEWEST)
+    ]
     if len(branches) == 1:
         return branches[0], statement.arguments
     together = " UNION ALL ".join(f"({branch})" for branch in branches)
@@ -167,7 +179,7 @@ def _branch(
     index, and the planner is not tempted by another."""
     key, descending = _KEYS[sort]
     direction, beyond = (" DESC", "<") if descending else ("", ">")
-    conditions = [ON_OFFER, *fixed.conditions, *_other_conditions(statement, wanted, sellers)]
+    conditions = [*fixed.conditions, *_other_conditions(statement, wanted, sellers)]
     order = [*fixed.columns]
     if key == "l.id":
         if after is not None:
@@ -183,9 +195,10 @@ def _branch(
             order.append("l.currency")
         order.append(key)
     order.append("l.id")
+    ordered = ", ".join(f"{one}{direction}" for one in order)
     return (
-        f"SELECT {SUMMARY_COLUMNS}, {key} AS key FROM offer_listings l JOIN offers o ON o.id = l.id"  # noqa: S608
-        f" WHERE {' AND '.join(conditions)} ORDER BY {', '.join(f'{one}{direction}' for one in order)} LIMIT {size}"
+        f"SELECT shown.*, {key} AS key FROM offer_listings l CROSS JOIN LATERAL {SHOWN} shown"  # noqa: S608
+        f" WHERE {' AND '.join(conditions) or 'true'} ORDER BY {ordered} LIMIT {size}"
     )
 
 
@@ -198,30 +211,29 @@ class Fixed:
     is_ordered: bool = True
 
 
-def _one(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> Fixed:
+def _fixed(statement: Statement, wanted: OfferFilter, sellers: Sellers, *, is_newest: bool) -> Sequence[Fixed]:
+    """Of merchant, brand and category what is given. Where they are two, prices have the index of the first."""
+    conditions, columns = [], []
     if sellers.merchant_id is not None:
-        return Fixed([f"l.merchant_id = {statement.argument(sellers.merchant_id)}"], ["l.merchant_id"])
+        conditions.append(f"l.merchant_id = {statement.argument(sellers.merchant_id)}")
+        columns.append("l.merchant_id")
     if wanted.brand is not None:
         # Both: the second names the partial index.
-        return Fixed([f"l.brand = {statement.argument(brand_key(wanted.brand))}", "l.brand <> ''"], ["l.brand"])
-    return Fixed()
-
-
-def _categories(statement: Statement, category: str) -> list[Fixed]:
-    """The category itself, and what begins with it and another level. The column sorts by bytes."""
-    path = category_key(category)
+        conditions += [f"l.brand = {statement.argument(brand_key(wanted.brand))}", "l.brand <> ''"]
+        if is_newest or not columns:
+            columns.append("l.brand")
+    if wanted.category is None:
+        return [Fixed(conditions, columns)]
+    # The category itself, and what begins with it and another level. The column sorts by bytes.
+    path = category_key(wanted.category)
     below = path + LEVELS
+    itself = [f"l.category = {statement.argument(path)}", "l.category <> ''"]
     begin, end = statement.argument(below), statement.argument(below + LAST_CHARACTER)
-    return [
-        Fixed([f"l.category = {statement.argument(path)}", "l.category <> ''"], ["l.category"]),
-        Fixed([f"l.category > {begin}", f"l.category < {end}", "l.category <> ''"], is_ordered=False),
-    ]
-
-
-def _in_all(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> Fixed:
-    query = SearchQuery(words="", merchant_id=sellers.merchant_id, brand=wanted.brand, category=wanted.category)
-    lexemes = statement.argument(tsquery((), filter_lexemes(query), 0))
-    return Fixed([f"l.document @@ {lexemes}::text::tsquery"], is_ordered=False)
+    below_it = [f"l.category > {begin}", f"l.category < {end}", "l.category <> ''"]
+    if wanted.brand is not None or (columns and not is_newest):
+        return [Fixed([*conditions, *itself], columns), Fixed([*conditions, *below_it], columns)]
+    # A range of categories is not in the order of ids.
+    return [Fixed([*conditions, *itself], [*columns, "l.category"]), Fixed([*conditions, *below_it], is_ordered=False)]
 
 
 def _other_conditions(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> list[str]:

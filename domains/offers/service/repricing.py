@@ -51,7 +51,7 @@ _PRICED = text(
     "UPDATE catalogues SET priced_version = :version WHERE merchant_id IN"
     " (SELECT merchant_id FROM catalogues WHERE merchant_id = :id FOR NO KEY UPDATE SKIP LOCKED)"
 )
-_CATALOGUES = text("SELECT merchant_id, version, indexed_version, priced_version FROM catalogues WHERE version > 0")
+_CATALOGUES = text("SELECT merchant_id, version, listed_version, priced_version FROM catalogues WHERE version > 0")
 
 
 async def reprice(job: Job) -> None:
@@ -87,7 +87,7 @@ async def _ask_for_more(session: WriteSession) -> None:
     indexing, repricing = await _under_way(session, INDEX_DOCUMENTS), await _under_way(session, REPRICE_MERCHANT)
     for row in await session.execute(_CATALOGUES):
         id_ = str(row.merchant_id)
-        if row.indexed_version < row.version and id_ not in indexing:
+        if row.listed_version < row.version and id_ not in indexing:
             await outbox.enqueue(session, INDEX_DOCUMENTS, {"merchant_id": id_}, queue=SEARCH_QUEUE)
         elif row.priced_version not in (None, versions.get(row.merchant_id, 0)) and id_ not in repricing:
             await outbox.enqueue(session, REPRICE_MERCHANT, {"merchant_id": id_}, queue=SEARCH_QUEUE)

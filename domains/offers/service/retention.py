@@ -71,11 +71,12 @@ _ENDED = "syncs.finished_at < :before AND syncs.state IN ('succeeded', 'partial'
 UNSEEN_LIMIT = timedelta(days=30)
 EXPIRY_BATCH = 5000
 
-# A FULL sync has seen every active offer of its merchant, also those that it did not have to write.
+# A FULL sync has seen every active offer of its merchant, also those that it did not have to write. While listings are
+# being written, one that is taken away might come back.
 _EXPIRE = text(
     "WITH unseen AS (SELECT o.id FROM catalogues c JOIN offers o ON o.merchant_id = c.merchant_id"
     " WHERE o.status = 'active' AND coalesce(c.last_full_seen_at, '-infinity') < :before"
-    " AND o.last_seen_at < :before AND o.expires_at IS NULL LIMIT :batch),"
+    " AND o.last_seen_at < :before AND o.expires_at IS NULL AND c.listed_version >= c.version LIMIT :batch),"
     " gone AS (UPDATE offers SET status = 'withdrawn' FROM unseen WHERE offers.id = unseen.id"
     " RETURNING offers.id, offers.merchant_id),"
     " unlisted AS (DELETE FROM offer_listings USING gone WHERE offer_listings.id = gone.id),"

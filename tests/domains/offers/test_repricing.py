@@ -40,7 +40,7 @@ def prices(admin_sql: Any) -> Callable[[], Awaitable[dict[str, tuple[int | None,
 
     async def prices() -> dict[str, tuple[int | None, int | None]]:
         rows = await admin_sql(
-            "SELECT offer_id, l.price_minor, l.net_minor FROM offer_listings l JOIN offers o USING (id)"
+            "SELECT o.offer_id, l.price_minor, l.net_minor FROM offer_listings l JOIN offers o USING (id)"
         )
         return {row["offer_id"]: (row["price_minor"], row["net_minor"]) for row in rows}
 
@@ -82,7 +82,7 @@ async def test_what_is_paid_is_the_sale_price_while_the_sale_runs(shop: Any, ite
     assert await prices() == {
         "always": (800, 760), "running": (800, 760), "later": (1000, 950), "over": (1000, 950),
     }  # fmt: skip
-    rows = await admin_sql("SELECT offer_id, changes_at FROM offer_listings JOIN offers USING (id)")
+    rows = await admin_sql("SELECT offer_id, changes_at FROM offer_listings")
     assert {row["offer_id"]: row["changes_at"] for row in rows} == {
         "always": None, "running": end, "later": end, "over": None,
     }  # fmt: skip
@@ -208,11 +208,11 @@ async def test_search_that_has_not_followed_is_made_to(shop: Any, item: Item, ti
     await shop.sync([item(str(n)) for n in range(3)])
     await admin_sql("DELETE FROM offer_listings")
     await admin_sql("DELETE FROM facet_counts")
-    await admin_sql("UPDATE catalogues SET indexed_version = 0, priced_version = NULL")
+    await admin_sql("UPDATE catalogues SET listed_version = 0, priced_version = NULL")
     await tick()
     assert len(await admin_sql("SELECT 1 FROM offer_listings")) == 3
-    [row] = await admin_sql("SELECT version, indexed_version, priced_version FROM catalogues")
-    assert (row["version"], row["indexed_version"], row["priced_version"]) == (1, 1, 1)
+    [row] = await admin_sql("SELECT version, listed_version, priced_version FROM catalogues")
+    assert (row["version"], row["listed_version"], row["priced_version"]) == (1, 1, 1)
 
 
 async def test_what_is_under_way_is_not_asked_for_again(
@@ -222,7 +222,7 @@ async def test_what_is_under_way_is_not_asked_for_again(
     await shop.push(sync.sync_id, 0, [item("1")])
     await admin_sql("UPDATE catalogues SET version = 1")
     await shop.sync([item("2")])
-    await admin_sql("UPDATE catalogues SET indexed_version = 0")
+    await admin_sql("UPDATE catalogues SET listed_version = 0")
     await admin_sql("UPDATE jobs SET state = 'ready', wake_at = now() + '1 h', due_at = now() + '1 h'"
                     " WHERE kind = 'offers.index_documents'")  # fmt: skip
     async with runtime.db.write() as session:

@@ -130,7 +130,7 @@ async def test_search_follows_it(shop: Any, item: Item, rollback: Any, admin_sql
     await shop.sync([item("a"), item("b")])
     await shop.sync([item("a", at=NOON + HOUR), item("c", at=NOON + HOUR)])
     await rollback()
-    found = await admin_sql("SELECT offer_id FROM offers JOIN offer_listings USING (id) ORDER BY offer_id")
+    found = await admin_sql("SELECT offer_id FROM offer_listings ORDER BY offer_id")
     assert [row["offer_id"] for row in found] == ["a", "b"]
 
 

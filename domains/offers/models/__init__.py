@@ -1,4 +1,4 @@
-"""Tables of the offers domain, and the states of a sync and an offer."""
+"""Tables of the offers domain, and the states of a sync and an offer. What shoppers search is in `listings`."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,6 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     PrimaryKeyConstraint,
-    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -23,9 +22,10 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from domains.offers.models import listings as listings
 from wapsi.db import Base
 from wapsi.db.base import CreatedAt, PrimaryID
 from wapsi.state import StateMachine
@@ -170,7 +170,8 @@ class SyncIssueRow(Base):
 class CatalogueRow(Base):
     """A merchant's published catalogue.
 
-    `version` grows with each publication that changes something; `indexed_version` is how far search has followed.
+    `version` grows with each publication that changes something; `indexed_version` is how far search has followed, and
+    `listed_version` how far offer_listings shows what is published (behind where an earlier release followed).
     What `revertible_version` replaced is in offer_revisions. Every active offer counts as stated at least at
     `source_time_floor`: the oldest item of the last FULL sync. That spares a FULL sync of an unchanged feed one UPDATE
     an offer.
@@ -181,6 +182,7 @@ class CatalogueRow(Base):
     merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     indexed_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    listed_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     # Of the merchant's rates: with which the net prices of all its listings are computed. 0 is that of no rates.
     priced_version: Mapped[int | None]
     revertible_version: Mapped[int | None] = mapped_column(BigInteger)
@@ -192,7 +194,6 @@ class CatalogueRow(Base):
     indexed_at: Mapped[datetime | None]
 
 
-_NOT_IN_STOCK = text("availability <> 'in_stock'")
 EmptyText = Annotated[str, mapped_column(server_default="")]
 EmptyList = Annotated[list[str], mapped_column(ARRAY(Text), server_default="{}")]
 
@@ -266,63 +267,6 @@ class OfferRow(Base):
     coupon_code: Mapped[EmptyText]
     starts_at: Mapped[datetime | None]
     ends_at: Mapped[datetime | None]
-
-
-class OfferListingRow(Base):
-    """What shoppers filter, sort and search by: a row an active offer, written by the job that follows publications.
-
-    Beside the offer and not in it, so that a merge does not wait for these indexes. `price_minor` is what is paid now,
-    `net_minor` that less the cashback of a customer of whom the merchant says nothing; both until `changes_at`.
-    `brand` and `category` are in lower case, a category's levels joined by ' > '. `quality` counts what speaks for the
-    offer (0 to 4). What `document` holds is said in service/documents.py."""
-
-    __tablename__ = "offer_listings"
-    __table_args__ = (
-        Index("ix_offer_listings_document", "document", postgresql_using="gin"),
-        Index("ix_offer_listings_brand_id", "brand", "id", postgresql_where=text("brand <> ''")),
-        Index("ix_offer_listings_category_id", "category", "id", postgresql_where=text("category <> ''")),
-        *(
-            Index(f"ix_offer_listings_{'_'.join(columns)}", *columns, postgresql_where=text(f"{column} <> ''"))
-            for column in ("brand", "category")
-            for columns in ((column, "currency", "price_minor", "id"), (column, "currency", "net_minor", "id"))
-        ),
-        *(
-            Index(f"ix_offer_listings_{'_'.join(columns)}_id", *columns, "id")
-            for price in ("price_minor", "net_minor")
-            for columns in (("currency", price), ("merchant_id", "currency", price))
-        ),
-        Index("ix_offer_listings_availability_id", "availability", "id", postgresql_where=_NOT_IN_STOCK),
-        Index("ix_offer_listings_changes_at", "changes_at", postgresql_where=text("changes_at IS NOT NULL")),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    merchant_id: Mapped[UUID]
-    currency: Mapped[str | None]
-    price_minor: Mapped[int | None] = mapped_column(BigInteger)
-    net_minor: Mapped[int | None] = mapped_column(BigInteger)
-    quality: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    brand: Mapped[EmptyText]
-    # Sorted by bytes: what lies below a level is a range.
-    category: Mapped[str] = mapped_column(Text(collation="C"), server_default="")
-    availability: Mapped[str]
-    changes_at: Mapped[datetime | None]
-    document: Mapped[Any] = mapped_column(TSVECTOR)
-
-
-class FacetCountRow(Base):
-    """In how many listed offers of a merchant a brand, a category or a word of a title occurs."""
-
-    __tablename__ = "facet_counts"
-    __table_args__ = (
-        PrimaryKeyConstraint("merchant_id", "kind", "value"),
-        Index("ix_facet_counts_kind_value", "kind", "value", postgresql_ops={"value": "text_pattern_ops"}),
-        CheckConstraint("kind IN ('brand', 'category', 'word')", name="kind"),
-    )
-
-    merchant_id: Mapped[UUID]
-    kind: Mapped[str]
-    value: Mapped[str]
-    offers: Mapped[int]
 
 
 class OfferPriceRow(Base):
