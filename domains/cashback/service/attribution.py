@@ -14,7 +14,7 @@ from domains.cashback.states import ConversionState
 CLOCK_TOLERANCE = timedelta(minutes=15)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attribution:
     """`receipt` is None where the sale stays unattributed. `rules`: [{rule, matched, why}], up to the one that failed.
 
@@ -71,7 +71,7 @@ def _by_click(
     except receipts.ReceiptInvalid as error:
         _holds(rules, "receipt_genuine", False, str(error))
         return Attribution(None, rules, forged=str(error))
-    genuine = (receipt.click_id, receipt.customer_id) == (click.id, click.customer_id)
+    genuine = receipt.click_id == click.id and receipt.customer_id == click.customer_id
     why = "signed by us" if genuine else "the receipt is of another click"
     if not _holds(rules, "receipt_genuine", genuine, why):
         return Attribution(None, rules, forged=why)

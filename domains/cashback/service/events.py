@@ -124,7 +124,7 @@ async def source_of(session: ReadSession, network: str, merchant: str = "") -> S
     return Source(f"direct:{direct.slug}", direct.slug, None, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EventResult:
     """What became of an event, now or (`repeated`) when it came first. `reason` is stable, `message` in words."""
 

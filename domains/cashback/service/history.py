@@ -14,7 +14,7 @@ from wapsi.db import ReadSession, WriteSession
 from wapsi.telemetry.setup import current_trace_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cause:
     """Who moves something and why. `actor` is a principal, "network:<slug>" or "system"."""
 

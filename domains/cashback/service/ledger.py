@@ -6,7 +6,7 @@ Debits are positive, credits negative. A posting that is refused leaves nothing 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from domains.cashback.errors import InsufficientBalance, PostedAlready, PostingInvalid, ResolvedAlready
 from wapsi.db import ReadSession, WriteSession
+from wapsi.db.arrays import Element, array
 from wapsi.errors import DomainError
 from wapsi.ids import new_id
 from wapsi.telemetry.setup import current_trace_id
@@ -108,15 +109,14 @@ class Posting:
     id: UUID = field(default_factory=new_id)
 
 
-# What post_ledger_transactions is called with. Arrays of whole numbers come as text: the driver looks at each element
-# of an array, whether it is one itself.
-_PARAMETERS = (*("",) * 11, "::text::integer[]", "::text::integer[]", "::text::bigint[]", "")
+# What post_ledger_transactions is called with.
+_PARAMETERS = ("uuid", *("text",) * 5, *("uuid",) * 3, *("text",) * 2, "integer", "integer", "bigint", "text")
 PARAMETERS = len(_PARAMETERS)
 
 
 def parameters(first: int) -> str:
     """Those of a statement from the number `first` on."""
-    return ", ".join(f"${number}{cast}" for number, cast in enumerate(_PARAMETERS, start=first))
+    return ", ".join(f"${number}::text::{kind}[]" for number, kind in enumerate(_PARAMETERS, start=first))
 
 
 _POST = f"SELECT posting, fault, detail FROM post_ledger_transactions({parameters(1)})"  # noqa: S608
@@ -146,18 +146,19 @@ async def post_many(driver: asyncpg.Connection, postings: Sequence[Posting]) -> 
     return faults
 
 
-def arguments(postings: Sequence[Posting]) -> tuple[list[Any] | str, ...]:
+def arguments(postings: Sequence[Posting]) -> list[str]:
     """For `parameters`: a column each. Accounts are named once, entries have their numbers."""
     accounts: dict[tuple[str, str], int] = {}
     positions, numbers, amounts, currencies = [], [], [], []
     for position, posting in enumerate(postings, start=1):
         currency = posting.currency
-        for entry in posting.entries:
-            positions.append(position)
-            numbers.append(accounts.setdefault((entry.account, currency), len(accounts) + 1))
-            amounts.append(entry.amount_minor)
-            currencies.append(currency)
-    return (
+        for account, amount_minor in posting.entries:
+            numbers.append(accounts.setdefault((account, currency), len(accounts) + 1))
+            amounts.append(amount_minor)
+        lines = len(posting.entries)
+        positions += [position] * lines
+        currencies += [currency] * lines
+    columns: list[Sequence[Element]] = [
         [posting.id for posting in postings],
         [posting.kind for posting in postings],
         [posting.source for posting in postings],
@@ -169,15 +170,12 @@ def arguments(postings: Sequence[Posting]) -> tuple[list[Any] | str, ...]:
         [posting.amends_id for posting in postings],
         [path for path, _ in accounts],
         [currency for _, currency in accounts],
-        _array(positions),
-        _array(numbers),
-        _array(amounts),
+        positions,
+        numbers,
+        amounts,
         currencies,
-    )
-
-
-def _array(values: Sequence[int]) -> str:
-    return f"{{{','.join(map(str, values))}}}"
+    ]
+    return [array(values) for values in columns]
 
 
 def count(postings: Iterable[Posting]) -> None:
@@ -188,10 +186,12 @@ def count(postings: Iterable[Posting]) -> None:
 
 def check(posting: Posting) -> None:
     """Raises PostingInvalid."""
-    amounts = [entry.amount_minor for entry in posting.entries]
-    # A bool is an int to Python, and a float that happens to be whole is still a float.
-    whole = all(type(amount) is int and amount != 0 for amount in amounts)
-    if not amounts or not whole or sum(amounts) != 0:
+    whole, sum_minor = bool(posting.entries), 0
+    for _, amount_minor in posting.entries:
+        # A bool is an int to Python, and a float that happens to be whole is still a float.
+        whole = whole and type(amount_minor) is int and amount_minor != 0
+        sum_minor += amount_minor
+    if not whole or sum_minor != 0:
         raise PostingInvalid(
             f"The posting {posting.kind} {posting.external_id} must balance in whole amounts other than zero.",
             kind=posting.kind,

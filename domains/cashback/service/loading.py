@@ -62,7 +62,7 @@ _POSITION_OF_LINES = [column.name for column in fields(Conversion)].index("line_
 _POSITION_OF_PRICING = [column.name for column in fields(Reward)].index("pricing")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Click:
     """What attribution asks of a click."""
 

@@ -9,6 +9,7 @@ from domains.cashback.states import ConversionState
 from wapsi.ids import new_id
 
 _C = ConversionState
+_STATES = {str(state): state for state in ConversionState}
 _MAKE = """INSERT INTO status_mappings (id, source, version, mapping, created_by)
     VALUES ($1, $2, 1, $3::text::jsonb, 'default') ON CONFLICT (source, version) DO NOTHING"""
 _LATEST = "SELECT version, mapping::text FROM status_mappings WHERE source = $1 ORDER BY version DESC LIMIT 1"
@@ -56,7 +57,7 @@ async def default_mapping(driver: asyncpg.Connection, source: str) -> tuple[int,
 def mapped(mapping: dict[str, str], word: str) -> ConversionState | None:
     """Our state for a network's word, None where the mapping does not know it."""
     state = mapping.get(normal(word))
-    return None if state is None else ConversionState(state)
+    return None if state is None else _STATES[state]
 
 
 async def active(driver: asyncpg.Connection, source: str) -> tuple[int, dict[str, str]]:

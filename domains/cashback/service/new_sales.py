@@ -21,6 +21,7 @@ from domains.cashback.service.reports import Report
 from domains.cashback.service.writing import REFUSED, Written, write_at_once
 from domains.cashback.states import ConversionState
 from domains.merchants.service.sellers import SELLERS, sellers_of
+from wapsi.db.arrays import array
 from wapsi.ids import new_id
 from wapsi.security.signing import Keys
 
@@ -29,10 +30,13 @@ Answer = EventResult | MerchantNotReportable
 # By source, each with its version.
 Mappings = dict[str, tuple[int, dict[str, str]]]
 
+_GIVEN = ", ".join(
+    f"${number}::text::{kind}[]" for number, kind in enumerate((*("text",) * 4, "uuid", "timestamptz"), start=1)
+)
 _COLUMNS = "events, sale_sources, sale_ids, click_ids, customer_ids, merchant_ids, receipts, receipt_macs, mappings"
 # Constants are put together here, and nothing else.
 _LOOK = (
-    f"WITH found AS MATERIALIZED (SELECT {_COLUMNS} FROM look_for_sales($1, $2, $3, $4, $5, $6))"  # noqa: S608
+    f"WITH found AS MATERIALIZED (SELECT {_COLUMNS} FROM look_for_sales({_GIVEN}))"  # noqa: S608
     f" SELECT found.*, sellers.* FROM found, LATERAL ({SELLERS.format(slugs='$7', ids='merchant_ids')}) AS sellers"
 )
 
@@ -103,12 +107,12 @@ class NewSales:
         ids, times = loading.dated(click_id for click_id in click_ids if click_id is not None)
         row = await driver.fetchrow(
             _LOOK,
-            [source.name for source, _ in items],
-            [report.external_event_id for _, report in items],
-            [name for name, _ in told],
-            [event.conversion_id for _, event in told],
-            ids,
-            times,
+            array([source.name for source, _ in items]),
+            array([report.external_event_id for _, report in items]),
+            array([name for name, _ in told]),
+            array([event.conversion_id for _, event in told]),
+            array(ids),
+            array(times),
             list({event.merchant for _, event in told if event.merchant}),
         )
         assert row is not None

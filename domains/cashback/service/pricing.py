@@ -18,7 +18,7 @@ class CurrencyMismatch(Exception):
     """The sale is not in the currency that the receipt promised cashback in. Nothing is converted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """What of a sale one rate is for, and what it earns: the whole sale, or those of its lines that the rate is for."""
 
@@ -28,7 +28,7 @@ class Part:
     lines: tuple[LineItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Price:
     """`steps` tell the calculation in words; there are no `parts` where nothing is earned at all. `up_to_minor` is
     above the amount where that is provisional."""
@@ -86,8 +86,10 @@ def price(
     bought = _of_order(lines, order_amount_minor, category) if lines else []
     if sum(line.amount_minor for line in lines) > order_amount_minor:
         steps.append("Its lines cost more before what was taken off the order; that is shared among them.")
-    shares = _shares(schedule, customer_type, bought) if lines else {schedule.rate_for(category, customer_type): []}
-    parts = [_part(rate, order_amount_minor, currency, mine, steps) for rate, mine in shares.items()]
+    shares: list[tuple[Rate, list[LineItem]]] = [(schedule.rate_for(category, customer_type), [])]
+    if lines:
+        shares = list(_shares(schedule, customer_type, bought).items())
+    parts = [_part(rate, order_amount_minor, currency, mine, steps) for rate, mine in shares]
     amount_minor = sum(part.reward_minor for part in parts)
     if len(parts) > 1:
         steps.append(f"Together: {_words(amount_minor, currency)}.")

@@ -25,6 +25,7 @@ from domains.merchants.service import (
 )
 from domains.offers.service import OfferRef
 from wapsi.clock import now
+from wapsi.ids import id_of
 from wapsi.security.signing import Keys, SignatureInvalid, payload_of
 
 TYPE = "receipt+jwt"
@@ -236,8 +237,8 @@ def _terms(claims: dict[str, Any]) -> _Terms:
 
 def _receipt(own: dict[str, Any], terms: _Terms) -> Receipt:
     return Receipt(
-        click_id=UUID(own["jti"]),
-        customer_id=UUID(own["sub"]),
+        click_id=id_of(own["jti"]),
+        customer_id=id_of(own["sub"]),
         clicked_at=_moment(own["clicked_at"]),
         merchant=terms.merchant,
         merchant_id=terms.schedule.merchant_id,
@@ -282,4 +283,5 @@ def _rate(claim: dict[str, Any]) -> Rate:
 
 
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -1,6 +1,7 @@
 """Sales, rewards and events on their way through a group: plain values, written together at its end.
 
-Not frozen: those take three times as long to make, and a group makes a dozen for each sale.
+Not frozen, and neither are the others that each event makes anew, such as its report, cause and price: those take
+three times as long to make, and a group makes a dozen for each sale.
 """
 
 from dataclasses import dataclass, field

@@ -12,7 +12,7 @@ from wapsi.security.principal import Principal, PrincipalKind
 from wapsi.telemetry.setup import current_trace_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """An event as it came through a door. `event` is None, and `fault` says why, where it could not be read.
 

@@ -12,6 +12,7 @@ import orjson
 from domains.cashback.service import ledger
 from domains.cashback.service.drafts import Draft
 from domains.cashback.service.records import Adjustment, Change, Conversion, Event, Reward
+from wapsi.db.arrays import array
 
 
 @dataclass(slots=True)
@@ -108,7 +109,7 @@ async def write_at_once(
     postings = [posting for draft in written.drafts for posting in draft.postings]
     tables, documents = _documents(written)
     await driver.execute(
-        _together(tables, posting=True), locks, list(customer_ids), *ledger.arguments(postings), *documents
+        _together(tables, posting=True), array(locks), array([*customer_ids]), *ledger.arguments(postings), *documents
     )
     ledger.count(postings)
 
@@ -135,7 +136,7 @@ def _together(tables: tuple[_Table, ...], *, posting: bool = False) -> str:
         first = 1 + (_OWN_PARAMETERS + ledger.PARAMETERS if posting else 0)
         parts = [f"w{number} AS ({table.statement(number)})" for number, table in enumerate(tables, start=first)]
         if posting:
-            given = f"$1, $2, {ledger.parameters(1 + _OWN_PARAMETERS)}"
+            given = f"$1::text::bigint[], $2::text::uuid[], {ledger.parameters(1 + _OWN_PARAMETERS)}"
             parts.insert(0, f"posted AS MATERIALIZED (SELECT post_new_sales({given}) AS number)")
         # Of constants too.
         known = f"WITH {', '.join(parts)} SELECT " + ("number FROM posted" if posting else "1")  # noqa: S608

@@ -102,12 +102,13 @@ class RateSchedule:
 
         There always is one: a schedule without a default rate for `unknown` is not published.
         """
-        by_key = {(rate.rate_category, str(rate.customer_type)): rate for rate in self.rates}
-        unknown = str(CustomerType.UNKNOWN)
-        for key in ((rate_category, customer_type), (rate_category, unknown), ("", customer_type)):
-            if key in by_key:
-                return by_key[key]
-        return by_key["", unknown]
+        unknown = CustomerType.UNKNOWN
+        closest = ((rate_category, customer_type), (rate_category, unknown), ("", customer_type), ("", unknown))
+        for category, kind in closest:
+            for rate in self.rates:
+                if rate.rate_category == category and rate.customer_type == kind:
+                    return rate
+        raise LookupError("a schedule without a default rate")
 
 
 @dataclass(frozen=True, slots=True)
