@@ -1,18 +1,19 @@
 """The part of a publication that costs the processor: chunks decoded, items validated, rows made. Runs in threads."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import compress, repeat
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from domains.offers.service.chunks import ItemIndex, decode_chunk
+from domains.offers.service.chunks import ItemIndex, decode_chunk, decode_items
 from domains.offers.service.copying import copy_lines
 from domains.offers.service.issues import IssueLog
 from domains.offers.service.plan import Action, ChunkWork, from_microseconds
-from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item
+from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item, validate_ordinary
 from domains.offers.validation.issues import error
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
@@ -32,10 +33,13 @@ DEFAULTS: Mapping[str, Any] = {
     "cashback_eligible": True,
     "custom_attributes": "{}",
 }
-_DEFAULT_OF_COLUMN = tuple(DEFAULTS[name] for name in CONTENT_COLUMNS)
 # A lower-case letter says that there are issues, which are looked for anyway.
 _ACTIONS = {letter: action for action in Action for letter in (action.value, action.value.lower())}
 _CANDIDATES = frozenset({Action.CREATE, Action.UPDATE})
+# Of those, the letters of items about which their producer has nothing to say.
+_ORDINARY = frozenset(action.value for action in _CANDIDATES)
+# Where fewer of a chunk's items are new or changed than one in so many, they are read one by one.
+_WORTH_ALL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +85,50 @@ class Preparation:
 
     def prepare(self, chunk: ChunkRead) -> Prepared:
         started_s = time.perf_counter()
-        items = decode_chunk(chunk.payload)
         offer_ids = chunk.index.ids()
-        done = Prepared(chunk.work.first_offset + len(items))
+        done = Prepared(chunk.work.first_offset + len(offer_ids))
+        ordinary, rest = self._read_ordinary(chunk, offer_ids)
         creates: list[tuple[Any, ...]] = []
-        for position, letter in chunk.work.items():
-            self._prepare_item(chunk, position, letter, offer_ids[position], items[position], done, creates)
-        if creates:
-            done.create_columns, columns = without_empty_columns(creates)
+        if rest:
+            items = decode_chunk(chunk.payload)
+            for position, letter in rest:
+                self._prepare_item(chunk, position, letter, offer_ids[position], items[position], done, creates)
+        done.updates += ordinary.rows(Action.UPDATE)
+        new = ordinary.of(Action.CREATE)
+        if new or creates:
+            done.create_columns, columns = without_empty_columns(new, creates)
             done.creates = copy_lines(columns)
         self.took_s += time.perf_counter() - started_s
         return done
+
+    def _read_ordinary(
+        self, chunk: ChunkRead, offer_ids: Sequence[str]
+    ) -> tuple["_Ordinary", Sequence[tuple[int, str]]]:
+        """(the offers that can be read all at once, the work that is left to be done item by item)"""
+        work = list(chunk.work.items())
+        candidates = [(position, letter) for position, letter in work if letter in _ORDINARY]
+        if not self._candidates or len(candidates) * _WORTH_ALL < len(offer_ids):
+            return _Ordinary((), {}, ()), work
+        items = decode_items(chunk.payload)
+        if items is None:
+            return _Ordinary((), {}, ()), work
+        positions = [position for position, _ in candidates]
+        if len(positions) < len(items):
+            items = [items[position] for position in positions]
+        columns, odd = validate_ordinary(items, self._rules)
+        ids = [offer_ids[position] for position in positions]
+        if columns["offer_id"] != ids:
+            odd.update(place for place, offer_id in enumerate(columns["offer_id"]) if offer_id != ids[place])
+        hashes, times_us = chunk.index.hashes(), chunk.index.times_us()
+        keys = (
+            ids,
+            [self._moment(times_us[position]) for position in positions],
+            [hashes[position] for position in positions],
+        )
+        actions = ["" if place in odd else letter for place, (_, letter) in enumerate(candidates)]
+        left = {positions[place] for place in odd}
+        rest = [(position, letter) for position, letter in work if letter not in _ORDINARY or position in left]
+        return _Ordinary(keys, columns, actions), rest
 
     def _prepare_item(
         self,
@@ -161,19 +198,56 @@ class Preparation:
         return self._stated_at
 
 
-def without_empty_columns(rows: list[tuple[Any, ...]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """(the columns that are not everywhere what the table has by default, the values of each): what is not copied costs
-    neither us nor the database anything.
+Columns = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordinary:
+    """Columns of offers, and what is to be done with each: a letter of Action, or '' where another look decides."""
+
+    keys: Sequence[Sequence[Any]]
+    content: Columns
+    actions: Sequence[str]
+
+    def of(self, action: Action) -> Columns:
+        """Those of the columns of STATED_COLUMNS that are there, with the offers of this action alone."""
+        count = self.actions.count(action)
+        if not count:
+            return {}
+        columns: Columns = {**self.content, **dict(zip(_KEY_COLUMNS, self.keys, strict=True))}
+        if count == len(self.actions):
+            return columns
+        chosen = [letter == action for letter in self.actions]
+        return {name: list(compress(column, chosen)) for name, column in columns.items()}
+
+    def rows(self, action: Action) -> Iterable[tuple[Any, ...]]:
+        columns = self.of(action)
+        if not columns:
+            return ()
+        count = len(columns["offer_id"])
+        return zip(*(columns.get(name) or repeat(DEFAULTS[name], count) for name in STATED_COLUMNS), strict=True)
+
+
+def without_empty_columns(
+    columns: Columns, rows: Sequence[tuple[Any, ...]]
+) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
+    """Of offers that are given by columns, and others by rows of STATED_COLUMNS: (the columns that are not everywhere
+    what the table has by default, the values of each). What is not copied costs neither us nor the database anything.
     """
-    columns = list(zip(*rows, strict=True))
-    keys = len(_KEY_COLUMNS)
-    kept = [
-        index
-        for index, (column, default) in enumerate(zip(columns[keys:], _DEFAULT_OF_COLUMN, strict=True), keys)
-        if column.count(default) != len(rows)
-    ]
-    used = [*range(keys), *kept]
-    return tuple(STATED_COLUMNS[index] for index in used), [columns[index] for index in used]
+    of_rows = dict(zip(STATED_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+    count = len(columns["offer_id"]) if columns else 0
+    kept: dict[str, Sequence[Any]] = {}
+    for name in STATED_COLUMNS:
+        first, second = columns.get(name, ()), of_rows.get(name, ())
+        if name not in _KEY_COLUMNS and _is_empty(first, DEFAULTS[name]) and _is_empty(second, DEFAULTS[name]):
+            continue
+        kept[name] = first if not rows else [*(first or repeat(DEFAULTS.get(name), count)), *second]
+    return tuple(kept), list(kept.values())
+
+
+def _is_empty(column: Sequence[Any], default: Any) -> bool:
+    # Most columns that are not show it at their first value.
+    return not column or (column[0] == default and column.count(default) == len(column))
 
 
 def _malformed() -> pb.Issue:

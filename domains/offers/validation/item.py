@@ -33,10 +33,10 @@ from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 MAX_OFFER_ID_LENGTH = 50
 
 _KINDS = ("product", "product", "coupon", "deal")
-_AVAILABILITIES = ("", "in_stock", "out_of_stock", "preorder", "backorder", "limited")
-_CONDITIONS = ("", "new", "refurbished", "used")
-_GENDERS = ("", "male", "female", "unisex")
-_AGE_GROUPS = ("", "newborn", "infant", "toddler", "kids", "adult")
+AVAILABILITIES = ("", "in_stock", "out_of_stock", "preorder", "backorder", "limited")
+CONDITIONS = ("", "new", "refurbished", "used")
+GENDERS = ("", "male", "female", "unisex")
+AGE_GROUPS = ("", "newborn", "infant", "toddler", "kids", "adult")
 _DELETED = ValidatedOffer(
     offer_id="",
     kind="product",
@@ -132,7 +132,7 @@ def _validate(offer: pb.Offer, offer_id: str, rules: ValidationRules, issues: li
     title = text(offer.title, "title", MAX_TITLE_LENGTH, issues)
     if not title:
         issues.append(error("TITLE_REQUIRED", "title", "Send the offer's name as shoppers should see it."))
-    availability = choice(offer.availability, _AVAILABILITIES, "availability", issues, required=True)
+    availability = choice(offer.availability, AVAILABILITIES, "availability", issues, required=True)
     if not availability:
         availability = _without_availability(kind, issues)
     price, currency = fields.price(offer, rules, issues, is_product=kind == "product")
@@ -171,11 +171,11 @@ def _validate(offer: pb.Offer, offer_id: str, rules: ValidationRules, issues: li
             identifier(value, "item_group_id", 50, issues) if (value := offer.item_group_id) else "",
             text(value, "google_product_category", 750, issues) if (value := offer.google_product_category) else "",
             product_types(values, issues) if (values := offer.product_types) else [],
-            choice(condition, _CONDITIONS, "condition", issues) if (condition := offer.condition) else "",
+            choice(condition, CONDITIONS, "condition", issues) if (condition := offer.condition) else "",
             text(value, "color", 100, issues) if (value := offer.color) else "",
             text(value, "size", 100, issues) if (value := offer.size) else "",
-            choice(gender, _GENDERS, "gender", issues) if (gender := offer.gender) else "",
-            choice(age_group, _AGE_GROUPS, "age_group", issues) if (age_group := offer.age_group) else "",
+            choice(gender, GENDERS, "gender", issues) if (gender := offer.gender) else "",
+            choice(age_group, AGE_GROUPS, "age_group", issues) if (age_group := offer.age_group) else "",
             offer.adult,
             strict_text(value, "rate_category", issues) if (value := offer.rate_category) else "",
             offer.cashback_eligible if has("cashback_eligible") else True,

@@ -1,5 +1,6 @@
 """Checking of links: http or https, a plain host, nothing hidden, pure ASCII in the end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -51,6 +52,17 @@ def is_ordinary_link(text: str, hosts: frozenset[str] | None) -> bool:
         return False
     encoded = text.encode()
     return encoded.translate(_MARK_UNUSUAL) == encoded
+
+
+def are_ordinary_links(texts: Sequence[str], hosts: frozenset[str] | None) -> bool:
+    """Whether is_ordinary_link holds for all of them."""
+    ends = [text.find("/", _MIN_ORIGIN_LENGTH, _MAX_ORIGIN_LENGTH) for text in texts]
+    if min(ends) < 0 or len(max(texts, key=len)) > MAX_LINK_LENGTH:
+        return False
+    encoded = ",".join(texts).encode()
+    return encoded.translate(_MARK_UNUSUAL) == encoded and all(
+        _leads_to(origin, hosts) for origin in {text[:end] for text, end in zip(texts, ends, strict=True)}
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -16,13 +16,20 @@ def row(**values: Any) -> tuple[Any, ...]:
 
 
 def test_columns_that_are_empty_in_all_rows_are_left_out() -> None:
-    columns, values = without_empty_columns([row(title="A"), row(title="B", gtins=["1"])])
+    columns, values = without_empty_columns({}, [row(title="A"), row(title="B", gtins=["1"])])
     assert columns == ("offer_id", "source_time", "content_hash", "title", "gtins")
-    assert values == [("a", "a"), ("t", "t"), (b"h", b"h"), ("A", "B"), ([], ["1"])]
+    assert [list(column) for column in values] == [["a", "a"], ["t", "t"], [b"h", b"h"], ["A", "B"], [[], ["1"]]]
+
+
+def test_offers_by_columns_and_offers_by_rows_have_the_columns_of_both() -> None:
+    by_columns = {"offer_id": ["c"], "source_time": ["t"], "content_hash": [b"h"], "title": ["C"], "kind": ["product"]}
+    columns, values = without_empty_columns(by_columns, [row(title="A", adult=True)])
+    assert columns == ("offer_id", "source_time", "content_hash", "title", "adult")
+    assert [list(column) for column in values] == [["c", "a"], ["t", "t"], [b"h", b"h"], ["C", "A"], [False, True]]
 
 
 def test_a_value_that_is_like_nothing_but_not_the_default_is_copied() -> None:
-    columns, _values = without_empty_columns([row(cashback_eligible=False, price_minor=0, kind="")])
+    columns, _values = without_empty_columns({}, [row(cashback_eligible=False, price_minor=0, kind="")])
     assert columns[3:] == ("kind", "price_minor", "cashback_eligible")
 
 
@@ -50,3 +57,26 @@ async def test_an_offer_with_everything_and_one_with_next_to_nothing_arrive_whol
     assert (plain["color"], plain["gtins"], plain["adult"], plain["mpn"]) == ("", [], False, "")
     assert plain["status"] == "active"
     assert plain["first_seen_at"] == plain["last_seen_at"] == plain["price_since"]
+
+
+async def test_rows_that_need_a_second_look_change_nothing_for_those_beside_them(
+    shop: Any, item: Item, deletion: Item, admin_sql: Any
+) -> None:
+    await shop.sync([item("changed"), item("gone")])
+    feed = [
+        item("a"),
+        item("cut", title="T" * 200),
+        item("bad", title=""),
+        deletion("gone"),
+        item("changed", mpn="m-2"),
+    ]
+    sync = await shop.sync([*feed, item("coupon", kind=pb.OFFER_KIND_COUPON, coupon_code="C"), item("z", brand="Z")])
+    counters = sync.counters
+    assert (counters.created, counters.updated, counters.rejected, counters.withdrawn_by_item) == (4, 1, 1, 1)
+    rows = await admin_sql("SELECT offer_id, kind, mpn, brand, length(title) AS length, status FROM offers")
+    stored = {row["offer_id"]: row for row in rows}
+    assert stored.keys() == {"a", "cut", "changed", "gone", "coupon", "z"}
+    assert (stored["cut"]["length"], stored["changed"]["mpn"], stored["z"]["brand"]) == (150, "m-2", "Z")
+    assert (stored["coupon"]["kind"], stored["gone"]["status"], stored["a"]["mpn"]) == ("coupon", "withdrawn", "")
+    issues = await admin_sql("SELECT item_offset, code FROM sync_issues ORDER BY item_offset")
+    assert [tuple(issue) for issue in issues] == [(1, "TITLE_TRUNCATED"), (2, "TITLE_REQUIRED")]

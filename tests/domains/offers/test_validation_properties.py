@@ -8,9 +8,10 @@ from typing import TypeVar
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item
+from domains.offers.service.prepare import CONTENT_COLUMNS, DEFAULTS
+from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item, validate_ordinary
 from domains.offers.validation.fields import is_gtin
-from domains.offers.validation.links import Link, LinkProblem, check_link, is_ordinary_link
+from domains.offers.validation.links import Link, LinkProblem, are_ordinary_links, check_link, is_ordinary_link
 from domains.offers.validation.text import clean, is_clean
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
@@ -53,42 +54,42 @@ def mostly(usual: T, other: st.SearchStrategy[T]) -> st.SearchStrategy[T]:
 
 
 gtins = st.one_of(st.sampled_from(["4006381333931", "96385074", "400-638 1333931"]), st.text("0123456789", max_size=15))
-offers = st.builds(
-    pb.Offer,
-    offer_id=mostly("A-1", texts),
-    kind=mostly(pb.OFFER_KIND_PRODUCT, numbers),
-    title=mostly("Lawn Kurta", long_texts),
-    description=long_texts,
-    link=st.one_of(
+fields: dict[str, st.SearchStrategy[object]] = {
+    "offer_id": mostly("A-1", texts),
+    "kind": mostly(pb.OFFER_KIND_PRODUCT, numbers),
+    "title": mostly("Lawn Kurta", long_texts),
+    "description": long_texts,
+    "link": st.one_of(
         st.just("https://www.shop.example/a"), links.filter(lambda link: not isinstance(check_link(link), LinkProblem))
     ),
-    image_link=links,
-    additional_image_links=st.lists(links, max_size=3),
-    price=mostly(pb.Money(amount_minor=500, currency="PKR"), st.one_of(st.none(), moneys)),
-    sale_price=st.one_of(st.none(), moneys),
-    sale_starts_at=st.one_of(st.none(), times),
-    sale_ends_at=st.one_of(st.none(), times),
-    availability=mostly(pb.AVAILABILITY_LIMITED, numbers),
-    expires_at=st.one_of(st.none(), times),
-    gtins=st.lists(gtins, max_size=3),
-    mpn=long_texts,
-    brand=long_texts,
-    item_group_id=long_texts,
-    google_product_category=long_texts,
-    product_types=st.lists(long_texts, max_size=3),
-    condition=numbers,
-    color=long_texts,
-    size=long_texts,
-    gender=numbers,
-    age_group=numbers,
-    adult=st.booleans(),
-    rate_category=mostly("shoes", texts),
-    cashback_eligible=st.one_of(st.none(), st.booleans()),
-    custom_attributes=st.dictionaries(texts, long_texts, max_size=3),
-    coupon_code=mostly("", texts),
-    starts_at=st.one_of(st.none(), times),
-    ends_at=mostly(None, times),
-)
+    "image_link": links,
+    "additional_image_links": st.lists(links, max_size=3),
+    "price": mostly(pb.Money(amount_minor=500, currency="PKR"), st.one_of(st.none(), moneys)),
+    "sale_price": st.one_of(st.none(), moneys),
+    "sale_starts_at": st.one_of(st.none(), times),
+    "sale_ends_at": st.one_of(st.none(), times),
+    "availability": mostly(pb.AVAILABILITY_LIMITED, numbers),
+    "expires_at": st.one_of(st.none(), times),
+    "gtins": st.lists(gtins, max_size=3),
+    "mpn": long_texts,
+    "brand": long_texts,
+    "item_group_id": long_texts,
+    "google_product_category": long_texts,
+    "product_types": st.lists(long_texts, max_size=3),
+    "condition": numbers,
+    "color": long_texts,
+    "size": long_texts,
+    "gender": numbers,
+    "age_group": numbers,
+    "adult": st.booleans(),
+    "rate_category": mostly("shoes", texts),
+    "cashback_eligible": st.one_of(st.none(), st.booleans()),
+    "custom_attributes": st.dictionaries(texts, long_texts, max_size=3),
+    "coupon_code": mostly("", texts),
+    "starts_at": st.one_of(st.none(), times),
+    "ends_at": mostly(None, times),
+}
+offers = st.builds(pb.Offer, **fields)
 
 
 def make_item(offer: pb.Offer) -> pb.OfferItem:
@@ -100,7 +101,8 @@ def make_item(offer: pb.Offer) -> pb.OfferItem:
 def plain_item(**fields: object) -> pb.OfferItem:
     """A valid product with these fields."""
     plain = {"offer_id": "A-1", "title": "Kurta", "link": "https://shop.example/a", "availability": 1}
-    return make_item(pb.Offer(price=pb.Money(amount_minor=100), **(plain | fields)))  # type: ignore[arg-type]
+    plain |= {"price": pb.Money(amount_minor=100)}  # type: ignore[dict-item]
+    return make_item(pb.Offer(**(plain | fields)))  # type: ignore[arg-type]
 
 
 def as_pushed(valid: ValidatedOffer) -> pb.OfferItem:
@@ -131,6 +133,58 @@ def test_what_validation_accepts_it_accepts_again_unchanged(offer: pb.Offer) -> 
     assert json.loads(again.custom_attributes_json) == json.loads(valid.custom_attributes_json)
     assert again._replace(custom_attributes_json=valid.custom_attributes_json) == valid
     assert {issue.code for issue in issues} <= {"EXPIRES_IN_PAST", "ENDS_IN_PAST"}
+
+
+def noted(item: pb.OfferItem, severity: pb.Severity) -> pb.OfferItem:
+    item.issues.append(pb.Issue(severity=severity, code="NOTED"))
+    return item
+
+
+def stated(item: pb.OfferItem, time: object) -> pb.OfferItem:
+    item.source_time.CopyFrom(time)  # type: ignore[arg-type]
+    return item
+
+
+partly_odd = (
+    st.sets(st.sampled_from([*sorted(fields), "delete"]), max_size=2)
+    .flatmap(lambda names: st.fixed_dictionaries({name: fields.get(name, st.just(True)) for name in names}))
+    .map(lambda chosen: plain_item(**chosen))
+)
+items = st.one_of(
+    partly_odd,
+    partly_odd,
+    st.builds(noted, partly_odd, st.sampled_from([pb.SEVERITY_WARNING, pb.SEVERITY_ERROR])),
+    st.builds(stated, partly_odd, times),
+    st.builds(pb.OfferItem),
+)
+
+
+@given(st.lists(items, min_size=1, max_size=5))
+def test_columns_have_what_validation_makes_of_each_item(several: list[pb.OfferItem]) -> None:
+    columns, odd = validate_ordinary(several, RULES)
+    for place, item in enumerate(several):
+        if place in odd:
+            continue
+        valid, issues = validate_item(item, RULES)
+        assert valid is not None
+        assert not issues
+        assert not item.issues
+        assert not item.offer.delete
+        of_columns = [columns[name][place] if name in columns else DEFAULTS[name] for name in CONTENT_COLUMNS]
+        assert (columns["offer_id"][place], *of_columns) == valid
+
+
+def test_offers_of_which_there_is_nothing_to_say_are_ordinary() -> None:
+    full = plain_item(
+        description="D", image_link="https://i.example/1", additional_image_links=["https://i.example/2"], mpn="m",
+        sale_price=pb.Money(amount_minor=50), gtins=["4006381333931"], brand="B", item_group_id="g", color="red",
+        google_product_category="A > B", product_types=["A > B"], condition=1, size="M", gender=2, age_group=5,
+        adult=True, rate_category="shoes", cashback_eligible=False, custom_attributes={"a": "b"}, coupon_code="C",
+    )  # fmt: skip
+    full.offer.expires_at.FromDatetime(NOW + timedelta(days=1))
+    columns, odd = validate_ordinary([plain_item(), full, plain_item(kind=1, availability=5)], RULES)
+    assert odd == set()
+    assert columns.keys() == {"offer_id", *CONTENT_COLUMNS} - {"starts_at", "ends_at"}
 
 
 @given(offers)
@@ -165,6 +219,12 @@ def test_the_short_cut_for_links_agrees_with_the_rule(link: str) -> None:
         assert isinstance(read, Link)
         assert read.url == link
         assert RULES.allows_host(read.host)
+
+
+@given(st.lists(links, min_size=1, max_size=3))
+@example(["https://shop.example/a,b", "https://shop.example/"])
+def test_many_links_are_ordinary_where_each_is(several: list[str]) -> None:
+    assert are_ordinary_links(several, HOSTS) == all(is_ordinary_link(link, HOSTS) for link in several)
 
 
 def test_the_short_cut_for_links_is_taken() -> None:

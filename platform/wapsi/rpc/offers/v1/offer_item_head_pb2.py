@@ -22,15 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from wapsi.rpc.offers.v1 import offer_sync_pb2 as wapsi_dot_rpc_dot_offers_dot_v1_dot_offer__sync__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)wapsi/rpc/offers/v1/offer_item_head.proto\x12\x13wapsi.rpc.offers.v1\"m\n\rOfferItemHead\x12\x13\n\x0bsource_time\x18\x01 \x01(\x0c\x12\x12\n\x05offer\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x0e\n\x06issues\x18\x04 \x01(\x0c\x12\x19\n\x11rejected_offer_id\x18\x05 \x01(\tB\x08\n\x06_offerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)wapsi/rpc/offers/v1/offer_item_head.proto\x12\x13wapsi.rpc.offers.v1\x1a$wapsi/rpc/offers/v1/offer_sync.proto\"m\n\rOfferItemHead\x12\x13\n\x0bsource_time\x18\x01 \x01(\x0c\x12\x12\n\x05offer\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x0e\n\x06issues\x18\x04 \x01(\x0c\x12\x19\n\x11rejected_offer_id\x18\x05 \x01(\tB\x08\n\x06_offer\"<\n\x0bPushedItems\x12-\n\x05items\x18\x03 \x03(\x0b\x32\x1e.wapsi.rpc.offers.v1.OfferItem\"@\n\x0bPushedHeads\x12\x31\n\x05items\x18\x03 \x03(\x0b\x32\".wapsi.rpc.offers.v1.OfferItemHeadb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wapsi.rpc.offers.v1.offer_item_head_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OFFERITEMHEAD']._serialized_start=66
-  _globals['_OFFERITEMHEAD']._serialized_end=175
+  _globals['_OFFERITEMHEAD']._serialized_start=104
+  _globals['_OFFERITEMHEAD']._serialized_end=213
+  _globals['_PUSHEDITEMS']._serialized_start=215
+  _globals['_PUSHEDITEMS']._serialized_end=275
+  _globals['_PUSHEDHEADS']._serialized_start=277
+  _globals['_PUSHEDHEADS']._serialized_end=341
 # @@protoc_insertion_point(module_scope)
