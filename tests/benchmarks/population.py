@@ -123,11 +123,16 @@ async def remove_merchants(pool: asyncpg.Pool, slugs: Sequence[str]) -> None:
                 await connection.execute(
                     f"DELETE FROM {table} USING syncs s WHERE s.id = sync_id AND s.merchant_id = ANY ($1)", ids
                 )
+            await connection.execute(
+                "DELETE FROM offer_documents d USING offer_listings l WHERE l.id = d.id AND l.merchant_id = ANY ($1)",
+                ids,
+            )
             for record in await connection.fetch(_OF_MERCHANTS):
                 await connection.execute(f"DELETE FROM {record['relname']} WHERE merchant_id = ANY ($1)", ids)
             await connection.execute("DELETE FROM merchants WHERE id = ANY ($1)", ids)
         await connection.execute("VACUUM (ANALYZE) offers")
         await connection.execute("VACUUM (ANALYZE) offer_listings")
+        await connection.execute("VACUUM (ANALYZE) offer_documents")
 
 
 def _mark_of(amounts: Amounts) -> str:

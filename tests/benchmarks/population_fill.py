@@ -262,7 +262,7 @@ class Filler:
             range_ = (1, 0, UUID(int=2**128 - 1), 2**31 - 1)
             arguments = (merchant_id, datetime.now(UTC), CURRENCY, *columns, *range_)
             work.append((documents.INDEX_BATCH, arguments, self._offers_of(number)))
-        async with self._without_indexes("offer_listings"):
+        async with self._without_indexes("offer_listings"), self._without_indexes("offer_documents"):
             await self._step("listings", total, work)
         limits = (documents.COUNTED_OFFERS, documents.KEPT_VALUES)
         await self._step(

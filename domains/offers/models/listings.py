@@ -20,10 +20,9 @@ class OfferListingRow(Base):
     Beside the offer and not in it, so that a merge does not wait for these indexes. `price_minor` is what is paid now,
     `net_minor` that less the cashback of a customer of whom the merchant says nothing; both until `changes_at`.
     `brand` and `category` are in lower case, a category's levels joined by ' > '. `quality` counts what speaks for the
-    offer (0 to 4). What `document` holds is said in service/documents.py.
-
-    From `offer_id` on it is what a list shows of the offer, as it is there: a page reads these rows alone. They are
-    narrow, so that all of them stay in memory: documents lie out of line (see 0030_listings_alone.py).
+    offer (0 to 4). From `offer_id` on it is what a list shows of the offer, as it is there: a page reads these rows
+    alone, which are narrow, so that all of them stay in memory. `document` and its index are for the release before,
+    and go with the next.
     """
 
     __tablename__ = "offer_listings"
@@ -64,7 +63,7 @@ class OfferListingRow(Base):
     category: Mapped[str] = mapped_column(Text(collation="C"), server_default="")
     availability: Mapped[str]
     changes_at: Mapped[datetime | None]
-    document: Mapped[Any] = mapped_column(TSVECTOR)
+    document: Mapped[Any | None] = mapped_column(TSVECTOR)
     offer_id: Mapped[EmptyText]
     kind: Mapped[str] = mapped_column(server_default="product")
     title: Mapped[EmptyText]
@@ -81,6 +80,17 @@ class OfferListingRow(Base):
     coupon_code: Mapped[EmptyText]
     ends_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+
+
+class OfferDocumentRow(Base):
+    """The words and marks by which a listed offer is found: what `document` holds is said in service/documents.py."""
+
+    __tablename__ = "offer_documents"
+    __table_args__ = (Index("ix_offer_documents_document", "document", postgresql_using="gin"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    quality: Mapped[int] = mapped_column(SmallInteger)
+    document: Mapped[Any] = mapped_column(TSVECTOR)
 
 
 class FacetCountRow(Base):

@@ -1,4 +1,5 @@
-"""What shoppers filter, sort and search by follows each publication: one row of offer_listings an active offer.
+"""What shoppers filter, sort and search by follows each publication: one row of offer_listings an active offer,
+and one of offer_documents.
 
 A document holds, of an offer:
 
@@ -89,9 +90,10 @@ SHOWN = {
     "shown_category": "o.google_product_category",
     **{name: f"o.{name}" for name in ("rate_category", "cashback_eligible", "coupon_code", "ends_at", "expires_at")},
 }
+_SHOWN = ", ".join(f"{value} AS {name}" for name, value in SHOWN.items())
 _LISTED = (
     "SELECT o.id, o.merchant_id, o.currency, p.price_minor, "  # noqa: S608  # constants
-    f"{NET} AS net_minor, g.quality, k.brand, k.category, o.availability, p.changes_at, {', '.join(SHOWN.values())},"
+    f"{NET} AS net_minor, g.quality, k.brand, k.category, o.availability, p.changes_at, {_SHOWN},"
     " d.plain || CASE WHEN s.sample = 0 THEN ''::tsvector ELSE"
     " array_to_tsvector(ARRAY(SELECT '!' || w FROM unnest(tsvector_to_array(d.plain)) w)) END"
     " || CASE WHEN s.sample < 2 THEN ''::tsvector ELSE"
@@ -137,13 +139,20 @@ _LISTED = (
 )
 _COLUMNS = (
     "merchant_id, currency, price_minor, net_minor, quality, brand, category, availability, changes_at,"
-    f" {', '.join(SHOWN)}, document"
+    f" {', '.join(SHOWN)}"
 )
 INDEX_BATCH = (
     "WITH batch AS MATERIALIZED (SELECT * FROM offers WHERE merchant_id = $1 AND catalogue_version <= $8"  # noqa: S608  # constants
     " AND (catalogue_version, id) > ($9, $10) ORDER BY catalogue_version, id LIMIT $11),"
     f" gone AS (DELETE FROM offer_listings l USING batch o WHERE l.id = o.id AND NOT ({LISTED})),"
-    f" written AS (INSERT INTO offer_listings (id, {_COLUMNS}) {_LISTED} ON CONFLICT (id) DO UPDATE SET "
+    f" unfound AS (DELETE FROM offer_documents d USING batch o WHERE d.id = o.id AND NOT ({LISTED})),"
+    f" listed AS MATERIALIZED ({_LISTED}),"
+    # Most changes are of prices, and leave the words as they are.
+    " found AS (INSERT INTO offer_documents AS d (id, quality, document) SELECT id, quality, document FROM listed"
+    " ON CONFLICT (id) DO UPDATE SET quality = excluded.quality, document = excluded.document"
+    " WHERE (d.quality, d.document) IS DISTINCT FROM (excluded.quality, excluded.document)),"
+    f" written AS (INSERT INTO offer_listings (id, {_COLUMNS}) SELECT id, {_COLUMNS} FROM listed"
+    " ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", "))
     + ") SELECT count(*) AS taken, (array_agg(catalogue_version ORDER BY catalogue_version DESC, id DESC))[1]"
     " AS version, (array_agg(id ORDER BY catalogue_version DESC, id DESC))[1] AS id FROM batch"

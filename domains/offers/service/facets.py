@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domains.offers.service.queries import SearchQuery, Term, filter_lexemes, terms_of, tsquery
-from domains.offers.service.search import LARGEST_TIER, among_all, limited, residual
+from domains.offers.service.search import LARGEST_TIER, LISTING, among_all, limited, residual
 from wapsi.db import Reads
 
 # So many offers are counted.
@@ -120,12 +120,13 @@ def statement(query: SearchQuery, terms: Sequence[Term], *, tier: int | None) ->
         arguments.append(tsquery(terms, filter_lexemes(query), tier))
     conditions = residual(query, arguments)
     examined = EXAMINED if conditions else SAMPLE
-    found = f"ORDER BY id DESC LIMIT {examined}"
+    found = f"offer_listings ORDER BY id DESC LIMIT {examined}"
     if tier is not None:
-        found = f"WHERE document @@ $2::text::tsquery {limited(examined)}"
+        lexemes = f"document @@ $2::text::tsquery {limited(examined)}"
+        found = f"(SELECT id FROM offer_documents WHERE {lexemes}) found {LISTING}"  # noqa: S608
     sql = (
         "WITH examined AS MATERIALIZED (SELECT merchant_id, brand, category, availability, currency, price_minor"  # noqa: S608
-        f" FROM offer_listings {found}),"
+        f" FROM {found}),"
         f" matched AS MATERIALIZED (SELECT * FROM examined WHERE {' AND '.join(conditions) or 'true'} LIMIT {SAMPLE})"
         + _COUNTS
     )

@@ -205,7 +205,7 @@ def limited(rows: int | str) -> str:
 
 def count_sql(queries: int) -> str:
     """Counts the offers of each query, $2 and those that follow, up to the limit $1."""
-    found = f"SELECT 1 FROM offer_listings WHERE document @@ ${{}}::text::tsquery {limited('$1')}"  # noqa: S608
+    found = f"SELECT 1 FROM offer_documents WHERE document @@ ${{}}::text::tsquery {limited('$1')}"  # noqa: S608
     counts = (
         f"(SELECT count(*) FROM ({found.format(number)}) found) AS count_{number}"  # noqa: S608
         for number in range(2, queries + 2)
@@ -218,6 +218,11 @@ def _found(rows: Sequence[asyncpg.Record]) -> _Found:
     return _Found([row for row in rows if row["id"] is not None], rows[0]["examined"], rows[0]["matched"])
 
 
+# Of what is `found` by its document. By OFFSET the planner cannot read all listings instead.
+LISTING = (
+    "CROSS JOIN LATERAL (SELECT merchant_id, currency, price_minor, net_minor, brand, category, availability"
+    " FROM offer_listings WHERE id = found.id OFFSET 0) listing"
+)
 # Column to sort by, whether descending.
 _ORDERS = {
     SearchOrder.RELEVANCE: ("(ts_rank(document, $2::text::tsquery) * (4 + quality) * 250000)::int8", True),
@@ -251,10 +256,12 @@ def statement(
         position = f" WHERE (key, id) {sign} (${len(arguments) - 1}::int8, ${len(arguments)}::uuid)"
     arguments.append(limit)
     examined = EXAMINED if conditions else CANDIDATES
+    found = f"SELECT id, document, quality FROM offer_documents WHERE document @@ $1::text::tsquery {limited(examined)}"  # noqa: S608
+    if conditions or key in ("price_minor", "net_minor"):
+        found = f"SELECT found.*, listing.* FROM ({found}) found {LISTING}"  # noqa: S608
     direction = " DESC" if descending else ""
     sql = (
-        "WITH examined AS (SELECT id, document, quality, merchant_id, currency, price_minor, net_minor"  # noqa: S608
-        f" FROM offer_listings WHERE document @@ $1::text::tsquery {limited(examined)}),"
+        f"WITH examined AS ({found}),"  # noqa: S608
         f" matched AS (SELECT id, {key} AS key FROM examined WHERE {' AND '.join(conditions) or 'true'}"
         # Named, so that every statement has the same arguments.
         f" AND $2::text IS NOT NULL LIMIT {CANDIDATES}),"

@@ -97,6 +97,7 @@ def emptied(admin_sql: Any) -> Callable[[], Awaitable[None]]:
     async def emptied() -> None:
         for table in (
             "offer_listings",
+            "offer_documents",
             "facet_counts",
             "offer_revisions",
             "offer_prices",

@@ -18,7 +18,7 @@ from domains.offers.service.search import SearchOrder
 
 OFFERS = 1_000_000
 MERCHANTS = 200
-LARGE_TABLES = {"offers", "offer_listings", "facet_counts"}
+LARGE_TABLES = {"offers", "offer_listings", "offer_documents", "facet_counts"}
 Statement = tuple[str, str, list[Any]]
 
 MERCHANT = UUID("00000000-0000-7000-8000-000000000007")
@@ -35,10 +35,13 @@ INSERT INTO offers (id, merchant_id, offer_id, source_time, content_hash, catalo
         1 + n % 5, 'Kurta w' || n % 5000, 1000 + n % 90000, 'PKR', 'brand' || n % 700
     FROM generate_series(0, {OFFERS - 1}) n;
 INSERT INTO offer_listings (id, merchant_id, currency, price_minor, net_minor, quality, brand, category, availability,
-                            changes_at, document)
+                            changes_at)
     SELECT o.id, o.merchant_id, 'PKR', o.price_minor, o.price_minor * 9 / 10, 4, o.brand,
         'root > c' || n % 90, CASE WHEN n % 20 = 0 THEN 'out_of_stock' ELSE 'in_stock' END,
-        CASE WHEN n % 50 = 0 THEN now() + n * interval '1 s' END, CASE WHEN n % 256 < 16 THEN
+        CASE WHEN n % 50 = 0 THEN now() + n * interval '1 s' END
+    FROM (SELECT *, offer_id::int AS n FROM offers) o;
+INSERT INTO offer_documents (id, quality, document)
+    SELECT o.id, 4, CASE WHEN n % 256 < 16 THEN
         (plain || regexp_replace(plain, '''([^'']*)''', '''!\\1''', 'g') || CASE WHEN n % 256 = 0
         THEN regexp_replace(plain, '''([^'']*)''', '''#\\1''', 'g') ELSE '' END)::tsvector ELSE plain::tsvector END
     FROM (SELECT *, offer_id::int AS n FROM offers) o, LATERAL (SELECT '''kurta'':1A ''w' || n % 5000 || ''':1A ''x'
@@ -69,6 +72,7 @@ async def million(servers: Any, own_database: str) -> AsyncIterator[asyncpg.Conn
         "ALTER TABLE offers DROP CONSTRAINT pk_offers, DROP CONSTRAINT uq_offers_merchant_id_offer_id"
     )
     await connection.execute("ALTER TABLE offer_listings DROP CONSTRAINT pk_offer_listings")
+    await connection.execute("ALTER TABLE offer_documents DROP CONSTRAINT pk_offer_documents")
     for table in LARGE_TABLES:
         await connection.execute(f"ALTER TABLE {table} SET UNLOGGED")
     await connection.execute(_FILL)
@@ -77,6 +81,7 @@ async def million(servers: Any, own_database: str) -> AsyncIterator[asyncpg.Conn
         " ADD CONSTRAINT uq_offers_merchant_id_offer_id UNIQUE (merchant_id, offer_id)"
     )
     await connection.execute("ALTER TABLE offer_listings ADD CONSTRAINT pk_offer_listings PRIMARY KEY (id)")
+    await connection.execute("ALTER TABLE offer_documents ADD CONSTRAINT pk_offer_documents PRIMARY KEY (id)")
     for index in indexes:
         await connection.execute(index["indexdef"])
     await connection.execute("ANALYZE")

@@ -207,6 +207,7 @@ async def test_search_that_has_not_followed_is_made_to(shop: Any, item: Item, ti
     """As after an upgrade, which empties it."""
     await shop.sync([item(str(n)) for n in range(3)])
     await admin_sql("DELETE FROM offer_listings")
+    await admin_sql("DELETE FROM offer_documents")
     await admin_sql("DELETE FROM facet_counts")
     await admin_sql("UPDATE catalogues SET listed_version = 0, priced_version = NULL")
     await tick()
