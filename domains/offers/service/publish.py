@@ -89,14 +89,21 @@ class Publication:
     async def write_chunks(
         self, plan: Plan, preparation: Preparation, on_progress: Callable[[int], Awaitable[None]]
     ) -> None:
-        """Postgres takes the rows of one chunk while a thread prepares the next."""
+        """Postgres takes the rows of one chunk and reads another while a thread prepares the one between."""
         ready: Prepared | None = None
-        for work in plan.work:
-            chunk = await self._read(work)
-            _, ready = await asyncio.gather(
-                self._write(ready, on_progress), asyncio.to_thread(preparation.prepare, chunk)
-            )
+        chunk = await self._read(plan.work[0]) if plan.work else None
+        following = iter(plan.work[1:])
+        while chunk is not None:
+            writing = self._write_and_read(ready, next(following, None), on_progress)
+            preparing = asyncio.to_thread(preparation.prepare, chunk)
+            chunk, ready = await asyncio.gather(writing, preparing)
         await self._write(ready, on_progress)
+
+    async def _write_and_read(
+        self, ready: Prepared | None, work: ChunkWork | None, on_progress: Callable[[int], Awaitable[None]]
+    ) -> ChunkRead | None:
+        await self._write(ready, on_progress)
+        return None if work is None else await self._read(work)
 
     async def _read(self, work: ChunkWork) -> ChunkRead:
         driver = await self._session.driver()
