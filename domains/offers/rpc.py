@@ -1,6 +1,7 @@
 """OfferSyncService: translates between the proto and the service."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from domains.offers.errors import SyncRequestInvalid
 from domains.offers.validation import ValidationRules, validate_item
 from wapsi.clock import now
 from wapsi.cursors import encode_cursor, id_in_cursor, number_in_cursor
+from wapsi.db.transactions import Statements
 from wapsi.errors import DomainError
 from wapsi.ids import parse_id
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
@@ -25,7 +27,8 @@ from wapsi.security.permissions import Permission
 
 # Of the batches of a stream, so many wait to be stored together; then the producer has to wait.
 GROUP_BATCHES = 8
-# A sync that is soon done is soon told; one that takes long is looked at less often.
+# A sync's end is told when it has taken this much longer; the looks are cheap, but not for nothing.
+WATCH_SHARE = 0.02
 WATCH_SHORTEST_S = 0.02
 WATCH_LONGEST_S = 0.5
 _MODES = {pb.SYNC_MODE_FULL: service.SyncMode.FULL, pb.SYNC_MODE_INCREMENTAL: service.SyncMode.INCREMENTAL}
@@ -35,6 +38,7 @@ _MODE_VALUES = {mode.value: value for value, mode in _MODES.items()} | {"rollbac
 class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
     def __init__(self, runtime: Runtime) -> None:
         self._db = runtime.db
+        self._statements = Statements(runtime.db)
 
     async def StartSync(self, request: pb.StartSyncRequest, context: Any) -> pb.StartSyncResponse:
         mode = _MODES.get(request.mode)
@@ -97,7 +101,8 @@ class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
     async def WatchSync(self, request: pb.WatchSyncRequest, context: Any) -> AsyncIterator[pb.WatchSyncResponse]:
         sync_id = parse_id(request.sync_id, "sync_id")
         last: service.SyncView | None = None
-        pause_s = WATCH_SHORTEST_S
+        seen: service.Standing | None = None
+        started_s = time.monotonic()
         while True:
             sync = await self._get(sync_id)
             if sync != last:
@@ -105,8 +110,12 @@ class OfferSyncServicer(pb_grpc.OfferSyncServiceServicer):
                 last = sync
             if sync.settled:
                 return
-            await asyncio.sleep(pause_s)
-            pause_s = min(WATCH_LONGEST_S, pause_s * 1.2)
+            before = seen
+            while seen == before:
+                pause_s = (time.monotonic() - started_s) * WATCH_SHARE
+                await asyncio.sleep(min(WATCH_LONGEST_S, max(WATCH_SHORTEST_S, pause_s)))
+                async with self._statements.write() as driver:
+                    seen = await service.standing_of(driver, sync_id)
 
     async def _get(self, sync_id: UUID) -> service.SyncView:
         # The primary: producers resume from what it says.

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
@@ -33,6 +34,8 @@ MAX_BATCH_ITEMS = 2000
 MAX_REQUEST_ID_LENGTH = 100
 INGEST_QUEUE = "ingest"
 PROCESS_SYNC = "offers.process_sync"
+# What changes while a sync is on its way.
+Standing = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +268,14 @@ async def get_sync(session: ReadSession, principal: Principal, sync_id: UUID) ->
     row = await _visible(session, principal, sync_id)
     merchant = await merchants.get_merchant_by_id(session, row.merchant_id)
     return view_of(row, merchant.slug)
+
+
+async def standing_of(driver: asyncpg.Connection, sync_id: UUID) -> Standing:
+    """For who waits for a change of a sync, and has been shown it: the least that can be asked."""
+    return tuple(await driver.fetchrow(_STANDING, sync_id) or ())
+
+
+_STANDING = "SELECT state, processed, committed_offset FROM syncs WHERE id = $1"
 
 
 async def list_syncs(
