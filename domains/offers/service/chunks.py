@@ -4,6 +4,7 @@ The index is made once, when a batch comes in, of the items' heads and the bytes
 compares (service/plan.py) is in it, so that an offer that has not changed is never read again.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 # Raise it when a rule changes what an accepted offer becomes: every offer is then evaluated anew by the next sync.
 RULES_VERSION = b"offer rules 1"
 CHUNK_ITEMS = 1000
-_read_head = head_pb.OfferItemHead.FromString
 # Longer ones are refused by validation, as are those that cannot be printed: the index need not hold them.
 _MAX_INDEXED_ID_LENGTH = 200
 _MICROSECONDS = 1_000_000
@@ -97,18 +97,12 @@ def encode_chunk(previous_checksum: bytes, first_offset: int, items: Sequence[by
     """`items` are serialised OfferItems. Raises SyncRequestInvalid for one that is not."""
     offer_ids: list[str] = []
     content_hashes: list[bytes] = []
-    source_times: list[bytes] = []
+    source_times: list[int] = []
     kinds = bytearray()
+    body = pb.PushOffersRequest(items=items).SerializeToString()
     # Most items of a feed state the same time.
     times_us: dict[bytes, int] = {}
-    for item in items:
-        try:
-            head = _read_head(item)
-        except DecodeError:
-            offset = first_offset + len(kinds)
-            raise SyncRequestInvalid(
-                f"Item {offset} is no OfferItem. Serialise each item by itself, and send its bytes."
-            ) from None
+    for head in _read_heads(body, first_offset, items):
         offer, stated = head.offer, head.source_time
         if not offer and not head.HasField("offer"):
             kind, offer_id, time_us = ItemKind.REJECTED, head.rejected_offer_id, 0
@@ -127,15 +121,38 @@ def encode_chunk(previous_checksum: bytes, first_offset: int, items: Sequence[by
                 kind = ItemKind.UNPLACED
         offer_ids.append(offer_id + "\n")
         content_hashes.append(content_hash(offer))
-        source_times.append(time_us.to_bytes(_TIME_BYTES, "big"))
+        source_times.append(time_us)
         kinds.append(kind)
     return Chunk(
         first_offset=first_offset,
         items=len(kinds),
-        payload=zstandard.compress(pb.PushOffersRequest(items=items).SerializeToString(), level=1),
-        index=ItemIndex("".join(offer_ids), b"".join(content_hashes), b"".join(source_times), bytes(kinds)),
+        payload=zstandard.compress(body, level=1),
+        index=ItemIndex(
+            "".join(offer_ids),
+            b"".join(content_hashes),
+            struct.pack(f">{len(source_times)}q", *source_times),
+            bytes(kinds),
+        ),
         checksum=combine(previous_checksum, first_offset, items),
     )
+
+
+def _read_heads(body: bytes, first_offset: int, items: Sequence[bytes]) -> Iterable[head_pb.OfferItemHead]:
+    """Of all items at once, which takes a fraction of the time; or else one by one, to say which cannot be read.
+
+    Raises SyncRequestInvalid.
+    """
+    with contextlib.suppress(DecodeError):
+        return head_pb.PushedHeads.FromString(body).items
+    heads: list[head_pb.OfferItemHead] = []
+    for offset, item in enumerate(items, first_offset):
+        try:
+            heads.append(head_pb.OfferItemHead.FromString(item))
+        except DecodeError:
+            raise SyncRequestInvalid(
+                f"Item {offset} is no OfferItem. Serialise each item by itself, and send its bytes."
+            ) from None
+    return heads
 
 
 def content_hash(offer: bytes) -> bytes:

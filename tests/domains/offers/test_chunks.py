@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,3 +126,20 @@ def test_another_version_of_the_rules_has_other_hashes(monkeypatch: pytest.Monke
     before = encode(item("a")).index.content_hashes
     monkeypatch.setattr(chunks, "_HASHER", chunks.blake2b(digest_size=16, person=b"offer rules 2"))
     assert encode(item("a")).index.content_hashes != before
+
+
+def test_an_item_that_is_as_deep_as_can_be_is_read_alone(item: Item) -> None:
+    """In the message of them all it lies a level deeper, which is too deep."""
+    opened, closed = b"\x7b", b"\x7c"  # groups of a field that nobody knows
+    deepest = data(item("a"))[0] + opened * 100 + closed * 100
+    pb.OfferItem.FromString(deepest)
+    with pytest.raises(DecodeError):
+        head_pb.PushedItems.FromString(b"\x1a" + _length(deepest) + deepest)
+    chunk = encode_chunk(EMPTY_CHECKSUM, 0, [*data(item("b")), deepest])
+    assert chunk.index.ids() == ["b", "a"]
+    assert chunks.decode_items(chunk.payload) is None
+
+
+def _length(data: bytes) -> bytes:
+    """As protobuf writes it; of 128 to 16383 bytes."""
+    return bytes((len(data) & 0x7F | 0x80, len(data) >> 7))
