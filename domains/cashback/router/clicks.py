@@ -17,6 +17,7 @@ from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, get_runtime
 from wapsi.http.direct_routes import principal_with, short_way
 from wapsi.http.idempotency import response_of
 from wapsi.http.keyed import KeyedDep, KeyedRequest, keyed_request
+from wapsi.http.middleware import header_of
 from wapsi.http.problems import problem_responses
 from wapsi.http.rate_limits import limited
 from wapsi.limits.policies import CLICK
@@ -28,15 +29,15 @@ from wapsi.security.principal import Principal
 async def _created(request: Request) -> Response | None:
     """As create_click, of a request with which nothing is wrong."""
     principal = await principal_with(request, Permission.OWN_ACCOUNT)
-    headers = request.headers
-    if principal is None or headers.get("content-type") != "application/json":
+    scope = request.scope
+    if principal is None or header_of(scope, b"content-type") != "application/json":
         return None
     try:
-        keyed = await keyed_request(request, headers.get("idempotency-key"), str(principal))
+        keyed = await keyed_request(request, header_of(scope, b"idempotency-key"), str(principal))
         body = ClickIn.model_validate_json(await request.body())
     except (DomainError, ValidationError):
         return None
-    return await _click(get_runtime(request), keyed, principal, body, headers.get("user-agent", ""))
+    return await _click(get_runtime(request), keyed, principal, body, header_of(scope, b"user-agent"))
 
 
 async def _followed(request: Request) -> Response:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wapsi.errors import DomainError
 from wapsi.http.deps import get_runtime
+from wapsi.http.middleware import header_of
 from wapsi.http.problems import domain_problem
 from wapsi.http.rate_limits import admit
 from wapsi.security.permissions import Permission
@@ -107,7 +108,7 @@ class ShortWays:
 async def principal_with(request: Request, permission: Permission) -> Principal | None:
     """The caller; None where the credentials are no good or do not allow it. Raises RateLimited."""
     try:
-        bearer = bearer_of(request.headers.get("authorization"))
+        bearer = bearer_of(header_of(request.scope, b"authorization"))
         principal = await get_runtime(request).authenticator.authenticate(bearer)
     except DomainError:
         return None

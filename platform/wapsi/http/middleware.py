@@ -1,8 +1,8 @@
 """Pure ASGI middleware, outermost first: CORS (Starlette's), RequestID, AccessLog, UnexpectedErrors, BodyLimit."""
 
 import re
+import secrets
 import time
-from uuid import uuid4
 
 import structlog
 from opentelemetry import trace
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def _header(scope: Scope, name: bytes) -> str:
+def header_of(scope: Scope, name: bytes) -> str:
     """The first of this name, "" where there is none. Starlette's Headers take ten times as long."""
     for given, value in scope["headers"]:
         if given == name:
@@ -33,8 +33,8 @@ class RequestID:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = _header(scope, b"x-request-id")
-        request_id = given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
+        given = header_of(scope, b"x-request-id")
+        request_id = given if ACCEPTABLE_ID.fullmatch(given) else secrets.token_hex(16)
         scope["request_id"] = request_id
         line = (b"x-request-id", request_id.encode())
 
@@ -126,7 +126,7 @@ class BodyLimit:
             self._check(int(declared))
             return await receive()
 
-        declared = _header(scope, b"content-length")
+        declared = header_of(scope, b"content-length")
         too_large = declared.isdigit() and int(declared) > self.limit_bytes
         await self.app(scope, receive_refusing if too_large else receive_limited, send)
 

@@ -1,5 +1,6 @@
 """Structured logs: a static event name, identifiers as fields, and the trace id of where it happened."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -60,6 +61,45 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         return super().format(record)
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes what is logged in a turn of the event loop at its end: dozens of requests are answered in one, and to
+    write a line takes as long as to make it. Warnings, and what threads log, at once."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record) + self.terminator
+        except Exception:
+            self.handleError(record)
+            return
+        self._lines.append(line)
+        loop = _running_loop() if record.levelno < logging.WARNING else None
+        if loop is None:
+            self.flush()
+        elif len(self._lines) == 1:
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        self.acquire()
+        try:
+            if self._lines:
+                text, self._lines = "".join(self._lines), []
+                self.stream.write(text)
+            super().flush()
+        finally:
+            self.release()
+
+
 def configure_logs(settings: Settings) -> None:
     """Sends structlog and the standard library's loggers through one pipeline to stderr."""
     shared: list[structlog.typing.Processor] = [
@@ -86,7 +126,7 @@ def configure_logs(settings: Settings) -> None:
     # No line says from which file, thread and process it comes, and to look takes a fifth of its time.
     logging._srcfile = None  # as the manual has it
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines()
     handler.setFormatter(_Formatter(shared, renderer))
     root = logging.getLogger()
     root.handlers = [handler]

@@ -1,9 +1,11 @@
 """Log lines say in which trace they were written; metrics count requests by route."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -88,6 +90,38 @@ def test_the_level_is_the_settings(plain_settings: Settings, capsys: pytest.Capt
     structlog.get_logger("wapsi.test").info("quiet")
     structlog.get_logger("wapsi.test").warning("loud")
     assert [line["event"] for line in lines(capsys)] == ["loud"]
+
+
+async def test_lines_of_a_turn_of_the_loop_are_written_at_its_end_and_warnings_at_once(
+    plain_settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(plain_settings)
+    log = structlog.get_logger("wapsi.test")
+    log.info("first")
+    log.info("second")
+    assert lines(capsys) == []
+    await asyncio.sleep(0)
+    assert [line["event"] for line in lines(capsys)] == ["first", "second"]
+    log.info("third")
+    log.warning("odd")
+    assert [line["event"] for line in lines(capsys)] == ["third", "odd"]
+    await asyncio.to_thread(log.info, "from a thread")
+    assert [line["event"] for line in lines(capsys)] == ["from a thread"]
+    log.info("last")
+    logging.getLogger().handlers[0].flush()
+    assert [line["event"] for line in lines(capsys)] == ["last"]
+
+
+def test_a_line_can_hold_what_json_cannot(plain_settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(plain_settings)
+    log = structlog.get_logger("wapsi.test")
+    log.info("large", number=2**70)
+    log.info("half", text="a\ud800")
+    log.info("id", id=UUID(int=1), names={1: "one"}, odd={1, 2})
+    large, half, ids = lines(capsys)
+    assert large["number"] == 2**70
+    assert half["text"] == "a\ud800"
+    assert (ids["id"], ids["names"], ids["odd"]) == (str(UUID(int=1)), {"1": "one"}, "{1, 2}")
 
 
 async def test_requests_are_timed_by_route_and_status() -> None:
