@@ -254,7 +254,7 @@ async def test_no_canary_gets_out(
 
     log = "\n".join(logged.lines)
     for event in ("http_request", "request_failed", "rpc", "job_done"):
-        assert f'"event": "{event}"' in log, "the logs were not listened to"
+        assert f'"event":"{event}"' in log, "the logs were not listened to"
     assert "Traceback" in log
     assert canaries.in_text(log) == set()
 
