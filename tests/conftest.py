@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
+import hypothesis
 import pytest
 import redis.asyncio
 from blockbuster import BlockBuster
@@ -51,6 +52,10 @@ from wapsi.security.signing import new_signing_key
 from wapsi.telemetry.setup import Telemetry
 
 __all__ = ["admin_sql", "database_name", "own_database", "shared_databases", "superuser", "worker_database"]
+
+# No test is about time: an example may be the first one, or run beside other work.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SIGNING_KEY = new_signing_key()
 PASSWORD = "correct horse battery"

@@ -29,7 +29,6 @@ def a_round(examples: int) -> settings:
     """The same examples each time in `make test`, others each round in the long run."""
     return settings(
         max_examples=examples,
-        deadline=None,
         database=None,
         derandomize=not IS_LONG,
         suppress_health_check=list(HealthCheck),

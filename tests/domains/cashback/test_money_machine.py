@@ -365,7 +365,6 @@ def run(machine: type[Money], stage: Stage, sequences: int) -> None:
         settings=hypothesis_settings(
             max_examples=sequences,
             stateful_step_count=STEPS,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

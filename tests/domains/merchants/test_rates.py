@@ -253,7 +253,7 @@ async def test_the_database_refuses_impossible_rates_too(
 # Intervals
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     starts=st.lists(st.integers(0, 1000), min_size=1, max_size=12, unique=True),
     moments=st.lists(st.integers(-50, 1050), min_size=1, max_size=12),

@@ -34,7 +34,7 @@ async def test_a_documents_words_are_a_querys_words(admin_sql: Any, text: str) -
 _LETTERS = st.sampled_from("aeiouywqkh AEy-'٣ةكيہَ ـۓüßกั，。é")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.text(_LETTERS | st.characters(codec="utf-8", max_codepoint=0x2FFF, exclude_characters="\0"))))
 def test_no_word_holds_what_a_tsvector_would_read_as_its_own(texts: list[str]) -> None:
     for text in texts:

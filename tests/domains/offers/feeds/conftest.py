@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-import ijson  # type: ignore[import-untyped]  # noqa: F401  # a first example must not wait for imports
 import pytest
 
-import domains.offers.feeds.xml_rows  # noqa: F401  # as above
 from domains.offers.feeds import FeedError, FeedOptions, open_feed, parse_column_mapping
 from tests.fuzz.conftest import tell
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
