@@ -75,6 +75,7 @@ class _Lines(logging.StreamHandler[TextIO]):
     def __init__(self) -> None:
         super().__init__(sys.stderr)
         self._lines: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -86,7 +87,9 @@ class _Lines(logging.StreamHandler[TextIO]):
         loop = _running_loop() if record.levelno < logging.WARNING else None
         if loop is None:
             self.flush()
-        elif len(self._lines) == 1:
+        elif len(self._lines) == 1 or loop is not self._loop:
+            # Another loop than the one that was to write them may have ended before it did.
+            self._loop = loop
             loop.call_soon(self.flush)
 
     def flush(self) -> None:

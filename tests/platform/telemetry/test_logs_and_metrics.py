@@ -112,6 +112,30 @@ async def test_lines_of_a_turn_of_the_loop_are_written_at_its_end_and_warnings_a
     assert [line["event"] for line in lines(capsys)] == ["last"]
 
 
+def test_lines_that_a_loop_left_when_it_ended_are_written_by_the_next(
+    plain_settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(plain_settings)
+    log = structlog.get_logger("wapsi.test")
+    loop = asyncio.new_event_loop()
+
+    async def log_and_stop() -> None:
+        log.info("left")
+        loop.stop()
+
+    task = loop.create_task(log_and_stop())
+    loop.run_forever()
+    loop.close()
+    assert task.done()
+
+    async def log_and_wait() -> None:
+        log.info("next")
+        await asyncio.sleep(0)
+
+    asyncio.run(log_and_wait())
+    assert [line["event"] for line in lines(capsys)] == ["left", "next"]
+
+
 def test_a_line_can_hold_what_json_cannot(plain_settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(plain_settings)
     log = structlog.get_logger("wapsi.test")
