@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from domains.cashback import service
+from wapsi.clock import now
 from wapsi.db import WriteSession
 from wapsi.queue.jobs import Job
 from wapsi.queue.registry import job, limit_queue
@@ -122,10 +123,14 @@ async def seal_ledger(job: Job) -> None:
 @job("cashback.verify_ledger", every_s=86_400, lease_s=600, time_limit_s=3600)
 async def verify_ledger(job: Job) -> None:
     """The invariants over everything, and the seals since the last time."""
-    runtime = job.runtime
+    runtime, started_at = job.runtime, now()
     found = await service.verify_new_seals(runtime.db, runtime.keys)
     async with runtime.db.read() as session:
-        service.report(found + await service.verify_ledger(session))
+        found += await service.verify_ledger(session)
+    service.report(found)
+    async with job.write() as session:
+        await service.record_verification(session, started_at, found)
+        await job.complete(session)
 
 
 @job("cashback.reconcile", every_s=86_400, lease_s=600, time_limit_s=3600)

@@ -361,5 +361,9 @@ class ViolationOut(Out):
 
 
 class VerificationOut(BaseModel):
-    sound: bool
-    violations: list[ViolationOut]
+    """What the last verification found; null and empty before the first. `sound` where nothing is wrong."""
+
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    sound: bool | None = None
+    violations: list[ViolationOut] = []

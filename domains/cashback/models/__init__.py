@@ -20,6 +20,7 @@ from domains.cashback.models.ledger import (
     SealRow,
     StateChangeRow,
     TransactionRow,
+    VerificationRow,
 )
 from domains.cashback.models.mappings import ProposalRow, ReplayRow
 from domains.cashback.models.payouts import PayoutApprovalRow, PayoutRow, SandboxPayoutRow
@@ -57,4 +58,5 @@ __all__ = [
     "TrackingHourRow",
     "TrackingRow",
     "TransactionRow",
+    "VerificationRow",
 ]

@@ -16,6 +16,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wapsi.db import Base
@@ -148,3 +149,14 @@ class CheckRow(Base):
     verified_to: Mapped[int] = mapped_column(BigInteger)
     revisited_to: Mapped[int] = mapped_column(BigInteger)
     checked_at: Mapped[CreatedAt]
+
+
+class VerificationRow(Base):
+    """What a verification of all invariants and of seals found: of each violation its invariant, subject, message."""
+
+    __tablename__ = "ledger_verifications"
+
+    id: Mapped[PrimaryID]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    violations: Mapped[list[dict[str, str]]] = mapped_column(JSONB)

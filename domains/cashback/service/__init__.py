@@ -137,14 +137,15 @@ from domains.cashback.service.tracking import WATCH_EVERY_S as WATCH_TRACKING_EV
 from domains.cashback.service.tracking import watch_tracking
 from domains.cashback.service.trying import Tried, try_message
 from domains.cashback.service.verification import (
+    last_verification,
     report,
     seal_entries,
-    verify_and_report,
     verify_everything,
     verify_ledger,
     verify_new_seals,
     verify_seals,
 )
+from domains.cashback.service.verification import record as record_verification
 from domains.cashback.service.views import (
     ConversionView,
     EventView,
@@ -315,6 +316,7 @@ __all__ = [
     "ingest_many",
     "intake_of",
     "last_seal",
+    "last_verification",
     "list_accounts",
     "list_bonus_rules",
     "list_bonuses",
@@ -341,6 +343,7 @@ __all__ = [
     "receive_file",
     "reconcile",
     "reconcile_and_report",
+    "record_verification",
     "release",
     "release_bonus",
     "release_payout",
@@ -366,7 +369,6 @@ __all__ = [
     "tracking_stats",
     "try_message",
     "unknown_words",
-    "verify_and_report",
     "verify_everything",
     "verify_ledger",
     "verify_new_seals",

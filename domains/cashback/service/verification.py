@@ -1,17 +1,22 @@
 """Checks everything that is stored against the ledger's invariants and its seals, and names what breaks them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
 from opentelemetry import metrics
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from domains.cashback.models import VerificationRow
 from domains.cashback.service import seals
 from domains.cashback.service.checks import CHECKS, Check
 from domains.cashback.service.violations import Violation
-from wapsi.db import Database, ReadSession
+from wapsi.clock import now
+from wapsi.db import Database, ReadSession, WriteSession
+from wapsi.ids import new_id
 from wapsi.security.signing import Keys
 
 log = structlog.get_logger(__name__)
@@ -26,6 +31,15 @@ REVISITED_SEALS_SHARE = 30
 _FIRST_KEYS: dict[str, Any] = {"ledger_entries": 0, "ledger_accounts": 0}
 # (what is looked at, how many rows or seals of it so far)
 Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verification found. What was posted after its start it may not have looked at."""
+
+    started_at: datetime
+    finished_at: datetime
+    violations: list[Violation]
 
 
 async def verify_ledger(session: ReadSession, progress: Progress | None = None) -> list[Violation]:
@@ -141,6 +155,25 @@ async def verify_everything(db: Database, keys: Keys, progress: Progress | None 
         return found + await verify_ledger(session, progress)
 
 
+async def record(session: WriteSession, started_at: datetime, violations: Sequence[Violation]) -> None:
+    session.add(
+        VerificationRow(
+            id=new_id(),
+            started_at=started_at,
+            finished_at=now(),
+            violations=[asdict(violation) for violation in violations],
+        )
+    )
+    await session.flush()
+
+
+async def last_verification(session: ReadSession) -> Verification | None:
+    row = await session.scalar(select(VerificationRow).order_by(VerificationRow.id.desc()).limit(1))
+    if row is None:
+        return None
+    return Verification(row.started_at, row.finished_at, [Violation(**violation) for violation in row.violations])
+
+
 def report(violations: list[Violation]) -> None:
     """An error in the log and a number in the metrics for each invariant that does not hold."""
     for invariant in sorted({check.invariant for check in CHECKS}):
@@ -148,13 +181,6 @@ def report(violations: list[Violation]) -> None:
         _violations.set(len(broken), {"invariant": invariant})
         for violation in broken:
             log.error("ledger_violation", invariant=invariant, subject=violation.subject, message=violation.message)
-
-
-async def verify_and_report(session: ReadSession) -> list[Violation]:
-    """The invariants only."""
-    violations = await verify_ledger(session)
-    report(violations)
-    return violations
 
 
 async def seal_entries(db: Database, keys: Keys) -> int:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import httpx2
 import pytest
 import structlog.testing
 
 from domains.cashback import service
-from domains.cashback.service.verification import verify_and_report
+from wapsi.security.permissions import OperatorRole
 
 # As an intruder would: triggers off, then the change, then on again so that nothing else shows.
 OFF = "ALTER TABLE {} DISABLE TRIGGER USER"
@@ -179,7 +180,8 @@ async def test_violation_is_logged_by_name(books: Any) -> None:
     await books.sql("UPDATE ledger_balances SET balance_minor = balance_minor + 1 WHERE balance_minor > 6000")
     with structlog.testing.capture_logs() as logs:
         async with books.db.read() as session:
-            violations = await verify_and_report(session)
+            violations = await service.verify_ledger(session)
+        service.report(violations)
     assert [(log["event"], log["subject"]) for log in logs] == [("ledger_violation", violations[0].subject)]
 
 
@@ -187,6 +189,31 @@ async def test_job_checks_the_books(books: Any) -> None:
     await books.run_periodic("cashback.verify_ledger")
     rows = await books.sql("SELECT state FROM jobs WHERE kind = 'cashback.verify_ledger'")
     assert [row["state"] for row in rows] == ["done"]
+
+
+async def test_what_the_job_found_is_told_without_looking_again(
+    books: Any, api: httpx2.AsyncClient, operator: Any
+) -> None:
+    finance = await operator(OperatorRole.FINANCE)
+
+    async def told() -> Any:
+        answer = await api.get("/v1/admin/ledger/verification", headers=finance)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert await told() == {"started_at": None, "finished_at": None, "sound": None, "violations": []}
+    await books.run_periodic("cashback.verify_ledger")
+    sound = await told()
+    assert (sound["sound"], sound["violations"]) == (True, [])
+    assert sound["started_at"] <= sound["finished_at"]
+
+    await books.sql("UPDATE ledger_balances SET balance_minor = balance_minor + 1 WHERE balance_minor > 6000")
+    assert await told() == sound
+    await books.run_periodic("cashback.verify_ledger")
+    broken = await told()
+    assert broken["sound"] is False
+    assert [violation["invariant"] for violation in broken["violations"]] == ["I3"]
+    assert broken["started_at"] > sound["finished_at"]
 
 
 async def test_empty_books_are_sound(world: Any) -> None:
