@@ -10,6 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from wapsi.db import Base
 
+# Behind the id they order nothing. But of an offer that costs too little the index says so, and its row is not read (a
+# brand may have a hundred thousand offers of which ten are asked for); and what is sorted by price is in the index.
+_PRICES = ("currency", "price_minor", "net_minor")
 _NOT_IN_STOCK = text("availability <> 'in_stock'")
 EmptyText = Annotated[str, mapped_column(server_default="")]
 
@@ -28,8 +31,14 @@ class OfferListingRow(Base):
     __tablename__ = "offer_listings"
     __table_args__ = (
         Index("ix_offer_listings_document", "document", postgresql_using="gin"),
-        Index("ix_offer_listings_brand_id", "brand", "id", postgresql_where=text("brand <> ''")),
-        Index("ix_offer_listings_category_id", "category", "id", postgresql_where=text("category <> ''")),
+        *(
+            Index(
+                f"ix_offer_listings_{'_'.join(columns)}_id_prices",
+                *(*columns, "id", *_PRICES),
+                postgresql_where=text(f"{columns[-1]} <> ''"),
+            )
+            for columns in (("brand",), ("category",), ("merchant_id", "brand"), ("merchant_id", "category"))
+        ),
         *(
             Index(f"ix_offer_listings_{'_'.join(columns)}", *columns, postgresql_where=text(f"{column} <> ''"))
             for column in ("brand", "category")
@@ -39,14 +48,6 @@ class OfferListingRow(Base):
             Index(f"ix_offer_listings_{'_'.join(columns)}_id", *columns, "id")
             for price in ("price_minor", "net_minor")
             for columns in (("currency", price), ("merchant_id", "currency", price))
-        ),
-        *(
-            Index(
-                f"ix_offer_listings_merchant_id_{column}_id",
-                *("merchant_id", column, "id"),
-                postgresql_where=text(f"{column} <> ''"),
-            )
-            for column in ("brand", "category")
         ),
         Index("ix_offer_listings_availability_id", "availability", "id", postgresql_where=_NOT_IN_STOCK),
         Index("ix_offer_listings_changes_at", "changes_at", postgresql_where=text("changes_at IS NOT NULL")),

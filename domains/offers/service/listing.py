@@ -191,28 +191,49 @@ def _branch(
             conditions.append(f"{key} >= {statement.argument(sellers.lowest_net_minor)}")
         if after is not None:
             conditions.append(f"({key}, l.id) {beyond} ({', '.join(map(statement.argument, after))})")
-        if fixed.is_ordered:
-            order.append("l.currency")
-        order.append(key)
+        order += ["l.currency", key]
     order.append("l.id")
+    where = " AND ".join(conditions) or "true"
+    if fixed.is_gathered:
+        return _gathered(key, where, direction, size)
     ordered = ", ".join(f"{one}{direction}" for one in order)
     return (
         f"SELECT shown.*, {key} AS key FROM offer_listings l CROSS JOIN LATERAL {SHOWN} shown"  # noqa: S608
-        f" WHERE {' AND '.join(conditions) or 'true'} ORDER BY {ordered} LIMIT {size}"
+        f" WHERE {where} ORDER BY {ordered} LIMIT {size}"
+    )
+
+
+def _gathered(key: str, where: str, direction: str, size: str) -> str:
+    """All that is asked for out of an index, without its rows, and sorted; then the rows of the first ones.
+
+    By OFFSET the planner looks them up one by one, in that order, and no more of them than are wanted.
+    """
+    return (
+        f"SELECT shown.*, found.key FROM (SELECT l.id, {key} AS key FROM offer_listings l WHERE {where}"  # noqa: S608
+        f" ORDER BY {key}{direction}, l.id{direction}) found"
+        " CROSS JOIN LATERAL (SELECT * FROM offer_listings WHERE id = found.id OFFSET 0) l"
+        f" CROSS JOIN LATERAL {SHOWN} shown ORDER BY found.key{direction}, found.id{direction} LIMIT {size}"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """`is_ordered`: an index has the rows in order."""
+    """`columns` lead the order. `is_gathered`: no index has the rows in order, but one has all that conditions and
+    order need, and what a merchant has in it is little enough to be sorted."""
 
-    conditions: Sequence[str] = ()
-    columns: Sequence[str] = ()
-    is_ordered: bool = True
+    conditions: Sequence[str]
+    columns: Sequence[str]
+    is_gathered: bool
+
+
+# What may be fixed where an index has the rest in the order of ids, and of prices.
+_Orders = set[tuple[str, ...]]
+_WITH_IDS: _Orders = {("l.brand",), ("l.category",), ("l.merchant_id", "l.brand"), ("l.merchant_id", "l.category")}
+_WITH_PRICES: _Orders = {("l.merchant_id",), ("l.brand",), ("l.category",)}
 
 
 def _fixed(statement: Statement, wanted: OfferFilter, sellers: Sellers, *, is_newest: bool) -> Sequence[Fixed]:
-    """Of merchant, brand and category what is given. Where they are two, prices have the index of the first."""
+    """Of merchant, brand and category what is given."""
     conditions, columns = [], []
     if sellers.merchant_id is not None:
         conditions.append(f"l.merchant_id = {statement.argument(sellers.merchant_id)}")
@@ -220,20 +241,33 @@ def _fixed(statement: Statement, wanted: OfferFilter, sellers: Sellers, *, is_ne
     if wanted.brand is not None:
         # Both: the second names the partial index.
         conditions += [f"l.brand = {statement.argument(brand_key(wanted.brand))}", "l.brand <> ''"]
-        if is_newest or not columns:
-            columns.append("l.brand")
+        columns.append("l.brand")
+    # Of a merchant there is an index of either with ids and prices; of both there is none, nor of what is in stock.
+    can_gather = (
+        sellers.merchant_id is not None
+        and wanted.availability is None
+        and (wanted.brand is None or wanted.category is None)
+    )
+    orders = _WITH_IDS if is_newest else _WITH_PRICES
     if wanted.category is None:
-        return [Fixed(conditions, columns)]
-    # The category itself, and what begins with it and another level. The column sorts by bytes.
+        return [Fixed(conditions, _leading(columns, orders), can_gather and tuple(columns) not in orders)]
+    # The category itself, and what begins with it and another level, which is in no order. The column sorts by bytes.
     path = category_key(wanted.category)
     below = path + LEVELS
     itself = [f"l.category = {statement.argument(path)}", "l.category <> ''"]
     begin, end = statement.argument(below), statement.argument(below + LAST_CHARACTER)
     below_it = [f"l.category > {begin}", f"l.category < {end}", "l.category <> ''"]
-    if wanted.brand is not None or (columns and not is_newest):
-        return [Fixed([*conditions, *itself], columns), Fixed([*conditions, *below_it], columns)]
-    # A range of categories is not in the order of ids.
-    return [Fixed([*conditions, *itself], [*columns, "l.category"]), Fixed([*conditions, *below_it], is_ordered=False)]
+    exact = [*columns, "l.category"]
+    return [
+        Fixed([*conditions, *itself], _leading(exact, orders), can_gather and tuple(exact) not in orders),
+        Fixed([*conditions, *below_it], _leading(columns, orders), can_gather),
+    ]
+
+
+def _leading(columns: Sequence[str], orders: _Orders) -> Sequence[str]:
+    """As many of them as an index begins with; the others are filtered by."""
+    lengths = (length for length in range(len(columns), 0, -1) if tuple(columns[:length]) in orders)
+    return columns[: next(lengths, 1)]
 
 
 def _other_conditions(statement: Statement, wanted: OfferFilter, sellers: Sellers) -> list[str]:

@@ -119,12 +119,16 @@ async def test_an_unknown_merchant_is_not_found(api: Any) -> None:
         "currency=PKR&sort=-price",
         "currency=PKR&sort=net_price",
         "brand=mehr",
+        "merchant=shop&currency=PKR",
+        "merchant=shop&brand=mehr&currency=PKR&sort=price",
+        "merchant=shop&category=home&currency=PKR&sort=-price",
         "q=kurta",
         "q=kurta&currency=PKR&sort=price",
     ],
 )
 async def test_pages_hold_every_offer_once_in_order(shop: Any, item: Item, api: Any, query: str) -> None:
-    await shop.sync([item(str(n), price_minor=1000 + n // 3) for n in range(23)])
+    paths = ("Home", "Home > Kitchen")
+    await shop.sync([item(str(n), price_minor=1000 + n // 3, product_types=[paths[n % 2]]) for n in range(23)])
     whole = (await api.get(f"/v1/offers?{query}&limit=200")).json()["items"]
     assert len(whole) == 23
     found: list[str] = []
