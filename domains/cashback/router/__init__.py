@@ -17,7 +17,10 @@ from domains.cashback.router import (
 )
 from domains.cashback.router.routers import admin_router, router
 
+SHORT_WAYS = (*clicks.SHORT_WAYS, *me.SHORT_WAYS)
+
 __all__ = [
+    "SHORT_WAYS",
     "adapters",
     "admin",
     "admin_router",

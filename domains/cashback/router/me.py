@@ -20,41 +20,60 @@ from domains.cashback.schemas import (
 from domains.cashback.service import PayoutState, RewardState
 from wapsi.cursors import encode_cursor, id_in_cursor, number_in_cursor
 from wapsi.http.deps import ReadDep, RuntimeDep, WriteDep
+from wapsi.http.direct_routes import json_answer, own_way
 from wapsi.http.idempotency import IdempotencyDep
-from wapsi.http.paging import CursorParam, Page, PageSize, split_page
+from wapsi.http.paging import PAGE_SIZE, CursorParam, Page, PageSize, split_page
 from wapsi.http.problems import problem_responses
 from wapsi.http.rate_limits import limited
 from wapsi.limits.policies import PAYOUT
+from wapsi.runtime import Runtime
+from wapsi.security.principal import Principal
 
 _READ = problem_responses(401, 403, 422)
 _MADE = problem_responses(400, 401, 403, 404, 409, 422)
 
 
-@router.get("/v1/me/balance", tags=["me"], responses=problem_responses(401, 403))
-async def get_balance(runtime: RuntimeDep, principal: Customer) -> BalancesOut:
-    """One balance a currency; none before the first cashback."""
+async def _balances(runtime: Runtime, principal: Principal) -> Response:
     found = await service.balances(runtime.db.reads, principal.id)
-    return BalancesOut(balances=[BalanceOut.model_validate(balance) for balance in found])
+    return json_answer(BalancesOut(balances=[BalanceOut.model_validate(balance) for balance in found]))
 
 
-@router.get("/v1/me/cashbacks", tags=["me"], responses=_READ)
-async def list_cashbacks(
-    runtime: RuntimeDep,
-    principal: Customer,
-    state: Annotated[RewardState | None, Query()] = None,
-    limit: PageSize = 50,
-    cursor: CursorParam = None,
-) -> Page[CashbackOut]:
-    """The newest first."""
+@router.get("/v1/me/balance", response_model=BalancesOut, tags=["me"], responses=problem_responses(401, 403))
+async def get_balance(runtime: RuntimeDep, principal: Customer) -> Response:
+    """One balance a currency; none before the first cashback."""
+    return await _balances(runtime, principal)
+
+
+async def _cashbacks(
+    runtime: Runtime,
+    principal: Principal,
+    state: RewardState | None = None,
+    limit: int = PAGE_SIZE,
+    cursor: str | None = None,
+) -> Response:
     listing = f"cashbacks {state}"
     rewards = await service.list_rewards(
         runtime.db.reads, principal.id, limit=limit + 1, state=state, before=id_in_cursor(listing, cursor)
     )
     page, more = split_page(rewards, limit)
-    return Page(
-        items=[CashbackOut.model_validate(reward) for reward in page],
-        next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
+    return json_answer(
+        Page(
+            items=[CashbackOut.model_validate(reward) for reward in page],
+            next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
+        )
     )
+
+
+@router.get("/v1/me/cashbacks", response_model=Page[CashbackOut], tags=["me"], responses=_READ)
+async def list_cashbacks(
+    runtime: RuntimeDep,
+    principal: Customer,
+    state: Annotated[RewardState | None, Query()] = None,
+    limit: PageSize = PAGE_SIZE,
+    cursor: CursorParam = None,
+) -> Response:
+    """The newest first."""
+    return await _cashbacks(runtime, principal, state, limit, cursor)
 
 
 @router.get("/v1/me/cashbacks/{cashback_id}", tags=["me"], responses=problem_responses(401, 403, 404, 422))
@@ -71,19 +90,27 @@ async def explain_cashback(
     return ExplanationOut.model_validate(explanation)
 
 
-@router.get("/v1/me/statements", tags=["me"], responses=_READ)
-async def get_statement(
-    runtime: RuntimeDep, principal: Customer, limit: PageSize = 50, cursor: CursorParam = None
-) -> Page[StatementLineOut]:
-    """Every change of the balance, the newest first."""
+async def _statement(
+    runtime: Runtime, principal: Principal, limit: int = PAGE_SIZE, cursor: str | None = None
+) -> Response:
     listing = "statement"
     before = number_in_cursor(listing, cursor)
     lines = await service.statement(runtime.db.reads, principal.id, limit=limit + 1, before=before)
     page, more = split_page(lines, limit)
-    return Page(
-        items=[StatementLineOut.model_validate(line) for line in page],
-        next_cursor=encode_cursor(listing, page[-1].id) if more else None,
+    return json_answer(
+        Page(
+            items=[StatementLineOut.model_validate(line) for line in page],
+            next_cursor=encode_cursor(listing, page[-1].id) if more else None,
+        )
     )
+
+
+@router.get("/v1/me/statements", response_model=Page[StatementLineOut], tags=["me"], responses=_READ)
+async def get_statement(
+    runtime: RuntimeDep, principal: Customer, limit: PageSize = PAGE_SIZE, cursor: CursorParam = None
+) -> Response:
+    """Every change of the balance, the newest first."""
+    return await _statement(runtime, principal, limit, cursor)
 
 
 @router.post(
@@ -123,7 +150,7 @@ async def list_payouts(
     session: ReadDep,
     principal: Customer,
     state: Annotated[PayoutState | None, Query()] = None,
-    limit: PageSize = 50,
+    limit: PageSize = PAGE_SIZE,
     cursor: CursorParam = None,
 ) -> Page[PayoutOut]:
     """The newest first."""
@@ -136,3 +163,10 @@ async def list_payouts(
         items=[PayoutOut.model_validate(payout) for payout in page],
         next_cursor=encode_cursor(listing, str(page[-1].id)) if more else None,
     )
+
+
+SHORT_WAYS = (
+    own_way(router, get_balance, _balances),
+    own_way(router, list_cashbacks, _cashbacks),
+    own_way(router, get_statement, _statement),
+)

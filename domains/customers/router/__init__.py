@@ -16,7 +16,10 @@ from domains.customers.router import (
 )
 from domains.customers.router.routers import admin_router, router
 
+SHORT_WAYS = accounts.SHORT_WAYS
+
 __all__ = [
+    "SHORT_WAYS",
     "accounts",
     "admin_router",
     "audit",

@@ -2,6 +2,8 @@
 
 from typing import cast
 
+from fastapi import Request
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from domains.customers import service
@@ -9,12 +11,19 @@ from domains.customers.errors import CodeInvalid
 from domains.customers.router.routers import REFUSED, Customer, contact_in, router
 from domains.customers.schemas.accounts import MeOut, MePatch, SignedUpOut, SignUpCodeIn, SignUpIn, SignUpOut
 from domains.customers.service import VerificationPurpose
-from wapsi.http.deps import PublicDep, ReadDep, RuntimeDep, WriteDep
+from wapsi.db.transactions import Statements
+from wapsi.errors import DomainError
+from wapsi.http.deps import PublicDep, RuntimeDep, WriteDep, get_runtime
+from wapsi.http.direct_routes import json_answer, own_way, principal_with, short_way
 from wapsi.http.idempotency import IdempotencyDep
+from wapsi.http.middleware import header_of
 from wapsi.http.problems import problem_responses
 from wapsi.http.rate_limits import limited
 from wapsi.limits.policies import CODE, SIGN_UP
+from wapsi.runtime import Runtime
 from wapsi.security.passwords import hash_password
+from wapsi.security.permissions import Permission
+from wapsi.security.principal import Principal
 
 
 @router.post(
@@ -75,12 +84,38 @@ async def verify_sign_up(
     return await idempotency.answer(work)
 
 
-@router.get("/v1/me", responses={**REFUSED, **problem_responses(404)})
-async def get_me(session: ReadDep, principal: Customer) -> MeOut:
-    return MeOut.of(await service.get_profile(session, principal.id))
+async def _me(runtime: Runtime, principal: Principal) -> Response:
+    return json_answer(MeOut.of(await service.get_profile(runtime.db.reads, principal.id)))
 
 
-@router.patch("/v1/me", responses={**REFUSED, **problem_responses(404, 422)})
-async def update_me(session: WriteDep, principal: Customer, body: MePatch) -> MeOut:
+@router.get("/v1/me", response_model=MeOut, responses={**REFUSED, **problem_responses(404)})
+async def get_me(runtime: RuntimeDep, principal: Customer) -> Response:
+    return await _me(runtime, principal)
+
+
+async def _change(runtime: Runtime, principal: Principal, body: MePatch) -> Response:
     changes = cast("service.ProfileChanges", body.model_dump(exclude_unset=True))
-    return MeOut.of(await service.update_profile(session, principal.id, changes))
+    # One statement, which is committed when it has run.
+    async with Statements(runtime.db).write() as driver:
+        profile = await service.update_profile(driver, principal.id, changes)
+    return json_answer(MeOut.of(profile))
+
+
+@router.patch("/v1/me", response_model=MeOut, responses={**REFUSED, **problem_responses(404, 422)})
+async def update_me(runtime: RuntimeDep, principal: Customer, body: MePatch) -> Response:
+    return await _change(runtime, principal, body)
+
+
+async def _changed(request: Request) -> Response | None:
+    """As update_me, of a request with which nothing is wrong."""
+    principal = await principal_with(request, Permission.OWN_ACCOUNT)
+    if principal is None or header_of(request.scope, b"content-type") != "application/json":
+        return None
+    try:
+        body = MePatch.model_validate_json(await request.body())
+    except (DomainError, ValidationError):
+        return None
+    return await _change(get_runtime(request), principal, body)
+
+
+SHORT_WAYS = (own_way(router, get_me, _me), short_way(router, update_me, _changed))

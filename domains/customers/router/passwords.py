@@ -127,6 +127,6 @@ async def verify_contact(
         if not is_right:
             raise CodeInvalid
         await service.finish_contact(session, runtime.keys, principal.id, body.contact_id)
-        return MeOut.of(await service.get_profile(session, principal.id))
+        return MeOut.of(await service.profile_within(session, principal.id))
 
     return await idempotency.answer(work, status=200)

@@ -27,13 +27,13 @@ _EXPORT: dict[int | str, dict[str, Any]] = {
     responses={**_EXPORT, **REFUSED, **problem_responses(404)},
     openapi_extra=limited(EXPORT),
 )
-async def export_my_data(session: ReadDep, runtime: RuntimeDep, principal: Customer) -> StreamingResponse:
+async def export_my_data(runtime: RuntimeDep, principal: Customer) -> StreamingResponse:
     """Everything that is kept about the caller: account, sessions, accounts to be paid to (in full), clicks,
     cashbacks, payouts, ledger entries, claims and favourites. A list for each, the oldest first.
 
     It is read while it is sent: what changes meanwhile may be in it or not.
     """
-    await service.get_profile(session, principal.id)
+    await service.get_profile(runtime.db.reads, principal.id)
     document = runtime.personal_data.export(runtime.db.reads, runtime.keys, principal.id)
     headers = {"Content-Disposition": 'attachment; filename="wapsi-export.json"', "Cache-Control": "no-store"}
     return StreamingResponse(document, media_type="application/json", headers=headers)

@@ -36,6 +36,7 @@ from domains.customers.service.accounts import (
     create_customer,
     get_customer,
     get_profile,
+    profile_within,
     update_profile,
 )
 from domains.customers.service.answers import answer_verification
@@ -244,6 +245,7 @@ __all__ = [
     "login_of",
     "operators_who_may",
     "payout_account",
+    "profile_within",
     "reactivate_customer",
     "referrals_of",
     "remove_factors",

@@ -1,9 +1,12 @@
 """Customers' accounts."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, TypedDict
 from uuid import UUID
 
+import asyncpg
+import orjson
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -11,8 +14,9 @@ from domains.customers.errors import CustomerNotFound, ReferralCodeUnknown
 from domains.customers.models import CustomerRow, CustomerStatus
 from domains.customers.service.refs import CustomerRef, Profile
 from wapsi.clock import now
-from wapsi.db import ReadSession, WriteSession
+from wapsi.db import Reads, ReadSession, WriteSession
 from wapsi.ids import new_id
+from wapsi.telemetry.statements import noted
 
 PASSWORD_MIN_LENGTH = 10
 PASSWORD_MAX_LENGTH = 200
@@ -21,6 +25,18 @@ DEFAULT_PREFERENCES = {"notify_by_email": True, "marketing": False}
 # Crockford's base 32: nothing that is misread when a friend dictates it.
 _CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_LENGTH = 10
+
+_SHOWN = (
+    "id, email, phone, email_verified_at IS NOT NULL AS email_verified,"
+    " phone_verified_at IS NOT NULL AS phone_verified, display_name, currency, locale, status, referral_code,"
+    " preferences, created_at"
+)
+_READ = f"SELECT {_SHOWN} FROM customers WHERE id = $1 AND status <> 'deleted'"  # noqa: S608  # constants
+_UPDATE = (
+    "UPDATE customers SET display_name = coalesce($2, display_name), locale = coalesce($3, locale),"  # noqa: S608
+    " preferences = preferences || $4::text::jsonb, updated_at = $5"
+    f" WHERE id = $1 AND status <> 'deleted' RETURNING {_SHOWN}"
+)
 
 
 class ProfileChanges(TypedDict, total=False):
@@ -77,25 +93,22 @@ async def get_customer(session: ReadSession, customer_id: UUID) -> CustomerRef:
     return CustomerRef(row.id, row.email, row.display_name, row.currency, CustomerStatus(row.status))
 
 
-async def get_profile(session: ReadSession, customer_id: UUID) -> Profile:
+async def get_profile(reads: Reads, customer_id: UUID) -> Profile:
     """Raises CustomerNotFound."""
-    row = await session.get(CustomerRow, customer_id)
-    if row is None or row.status == CustomerStatus.DELETED:
-        raise _not_found(customer_id)
-    return _profile(row)
+    return _profile(customer_id, await reads.fetch_current(_READ, customer_id))
 
 
-async def update_profile(session: WriteSession, customer_id: UUID, changes: ProfileChanges) -> Profile:
-    """Raises CustomerNotFound."""
-    row = await session.get_locked(CustomerRow, customer_id)
-    if row is None or row.status == CustomerStatus.DELETED:
-        raise _not_found(customer_id)
-    row.display_name = changes.get("display_name", row.display_name)
-    row.locale = changes.get("locale", row.locale)
-    row.preferences = {**row.preferences, **changes.get("preferences", {})}
-    row.updated_at = now()
-    await session.flush()
-    return _profile(row)
+async def profile_within(session: ReadSession, customer_id: UUID) -> Profile:
+    """As this transaction sees it. Raises CustomerNotFound."""
+    driver = await session.driver()
+    return _profile(customer_id, await noted(driver.fetch(_READ, customer_id), _READ))
+
+
+async def update_profile(driver: asyncpg.Connection, customer_id: UUID, changes: ProfileChanges) -> Profile:
+    """In one statement. Raises CustomerNotFound."""
+    preferences = orjson.dumps(changes.get("preferences", {})).decode()
+    arguments = customer_id, changes.get("display_name"), changes.get("locale"), preferences, now()
+    return _profile(customer_id, await noted(driver.fetch(_UPDATE, *arguments), _UPDATE))
 
 
 async def get_referrer(session: ReadSession, code: str) -> UUID:
@@ -118,18 +131,9 @@ def _not_found(customer_id: UUID) -> CustomerNotFound:
     return CustomerNotFound("There is no such customer.", customer_id=str(customer_id))
 
 
-def _profile(row: CustomerRow) -> Profile:
-    return Profile(
-        id=row.id,
-        email=row.email,
-        phone=row.phone,
-        email_verified=row.email_verified_at is not None,
-        phone_verified=row.phone_verified_at is not None,
-        display_name=row.display_name,
-        currency=row.currency,
-        locale=row.locale,
-        status=CustomerStatus(row.status),
-        referral_code=row.referral_code,
-        preferences={**DEFAULT_PREFERENCES, **row.preferences},
-        created_at=row.created_at,
-    )
+def _profile(customer_id: UUID, rows: Sequence[asyncpg.Record]) -> Profile:
+    if not rows:
+        raise _not_found(customer_id)
+    [row] = rows
+    preferences = {**DEFAULT_PREFERENCES, **row["preferences"]}
+    return Profile(**{**row, "status": CustomerStatus(row["status"]), "preferences": preferences})

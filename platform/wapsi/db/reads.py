@@ -4,20 +4,16 @@ A session costs more than the query of a listing does (checkout, ping, BEGIN, CO
 statement is one round trip and one snapshot; what needs two that agree is a session's work.
 """
 
-import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from opentelemetry import trace
 
 from wapsi.config import Settings
 from wapsi.db.driver import ReadPool
 from wapsi.db.errors import is_for_the_primary, is_unreachable, operational_errors_in_words
 from wapsi.db.replica import Replica
-from wapsi.telemetry.tracing import Statement, note_statement
-
-_tracer = trace.get_tracer(__name__)
+from wapsi.telemetry.statements import noted
 
 
 class Reads:
@@ -40,23 +36,13 @@ class Reads:
         return 0 if self._replica is None else self._replica.epoch
 
     async def fetch(self, sql: str, *arguments: Any) -> Sequence[asyncpg.Record]:
-        return await self._measured(self._run(sql, arguments), sql)
+        async with operational_errors_in_words():
+            return await noted(self._run(sql, arguments), sql)
 
     async def fetch_current(self, sql: str, *arguments: Any) -> Sequence[asyncpg.Record]:
         """From the primary: for what callers have written themselves."""
-        return await self._measured(self._primary.fetch(sql, arguments), sql)
-
-    async def _measured(self, fetching: Awaitable[Sequence[asyncpg.Record]], sql: str) -> Sequence[asyncpg.Record]:
         async with operational_errors_in_words():
-            started_ns = time.time_ns()
-            try:
-                rows = await fetching
-            except Exception as error:
-                name = getattr(error, "sqlstate", None) or type(error).__qualname__
-                note_statement(_tracer, Statement(sql, started_ns, time.time_ns(), name))
-                raise
-            note_statement(_tracer, Statement(sql, started_ns, time.time_ns()))
-            return rows
+            return await noted(self._primary.fetch(sql, arguments), sql)
 
     async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
         """The first row, or None."""

@@ -8,6 +8,8 @@ from pydantic import BaseModel
 
 T = TypeVar("T")
 
+# Where the caller does not say.
+PAGE_SIZE = 50
 PageSize = Annotated[int, Query(ge=1, le=200, description="Items a page.")]
 CursorParam = Annotated[str | None, Query(max_length=500, description="next_cursor of the page before.")]
 

@@ -124,7 +124,7 @@ def middleware_of(runtime: Runtime, telemetry: Telemetry) -> list[Middleware]:
         Middleware(UnexpectedErrors),
         Middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes, exempt=_UPLOADS),
         Middleware(InputGuard, exempt=_KEPT_AS_THEY_ARE),
-        Middleware(ShortWays, ways=cashback.clicks.SHORT_WAYS),
+        Middleware(ShortWays, ways=[*cashback.SHORT_WAYS, *customers.SHORT_WAYS]),
     ]
 
 

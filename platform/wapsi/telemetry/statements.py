@@ -1,11 +1,12 @@
-"""SQLAlchemy's statements, timed: spans where the trace is recorded, notes where it may still be kept.
+"""Statements, timed: spans where the trace is recorded, notes where it may still be kept.
 
-The library for it (opentelemetry-instrumentation-sqlalchemy) makes spans before the statement and four measurements a
-checkout, whether anyone wants them or not, and its versions say that they do not know SQLAlchemy 2.1.
+The library for SQLAlchemy's (opentelemetry-instrumentation-sqlalchemy) makes spans before the statement and four
+measurements a checkout, whether anyone wants them or not, and its versions say that they do not know SQLAlchemy 2.1.
 """
 
 import time
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from opentelemetry import trace
 from sqlalchemy import event
@@ -14,7 +15,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from wapsi.telemetry.tracing import Statement, note_statement
 
+T = TypeVar("T")
+
 _STARTED = "wapsi_started_ns"
+_tracer = trace.get_tracer(__name__)
+
+
+async def noted(running: Awaitable[T], sql: str) -> T:
+    """For a statement that goes straight to the driver."""
+    started_ns = time.time_ns()
+    try:
+        result = await running
+    except Exception as error:
+        name = getattr(error, "sqlstate", None) or type(error).__qualname__
+        note_statement(_tracer, Statement(sql, started_ns, time.time_ns(), name))
+        raise
+    note_statement(_tracer, Statement(sql, started_ns, time.time_ns()))
+    return result
 
 
 def trace_statements(engine: AsyncEngine, tracer: trace.Tracer) -> None:

@@ -65,6 +65,45 @@ async def test_what_a_customer_may_not_change_is_refused(
     assert (await api.patch("/v1/me", json=patch, headers=headers)).status_code == 422
 
 
+# What has no parameters goes past FastAPI: see wapsi.http.direct_routes.
+
+
+def without(names: set[str], headers: httpx2.Headers) -> Headers:
+    return {name: value for name, value in headers.items() if name not in names}
+
+
+@pytest.mark.parametrize("path", ["/v1/me", "/v1/me/balance", "/v1/me/cashbacks", "/v1/me/statements"])
+async def test_the_short_way_answers_as_the_declared_one(api: httpx2.AsyncClient, headers: Headers, path: str) -> None:
+    short = await api.get(path, headers=headers)
+    declared = await api.get(path, headers=headers, params={"unknown": "1"})
+    assert (short.status_code, short.content) == (declared.status_code, declared.content) == (200, short.content)
+    of_one_request = {"x-request-id", "ratelimit"}
+    assert without(of_one_request, short.headers) == without(of_one_request, declared.headers)
+    refused = await api.get(path, headers={"Authorization": "Bearer no"})
+    assert (refused.status_code, refused.json()["reason"]) == (401, "CREDENTIALS_INVALID")
+
+
+async def test_a_change_is_answered_alike_both_ways(api: httpx2.AsyncClient, headers: Headers) -> None:
+    for media_type in ("application/json", "application/json; charset=utf-8"):
+        for body, status in ((b'{"locale": "ur-PK"}', 200), (b'{"locale": 1}', 422), (b"{", 422)):
+            answer = await api.patch("/v1/me", content=body, headers=headers | {"Content-Type": media_type})
+            assert answer.status_code == status, (media_type, body, answer.text)
+            if status == 200:
+                assert answer.json() == (await api.get("/v1/me", headers=headers)).json()
+    refused = await api.patch("/v1/me", json={"locale": "en"}, headers={"Authorization": "Bearer no"})
+    assert (refused.status_code, refused.json()["reason"]) == (401, "CREDENTIALS_INVALID")
+
+
+async def test_changes_at_once_all_count(api: httpx2.AsyncClient, headers: Headers) -> None:
+    await asyncio.gather(
+        api.patch("/v1/me", json={"preferences": {"marketing": True}}, headers=headers),
+        api.patch("/v1/me", json={"preferences": {"notify_by_email": False}}, headers=headers),
+        api.patch("/v1/me", json={"display_name": "Asma B."}, headers=headers),
+    )
+    me = (await api.get("/v1/me", headers=headers)).json()
+    assert (me["display_name"], me["preferences"]) == ("Asma B.", {"marketing": True, "notify_by_email": False})
+
+
 async def test_others_find_a_customer_by_id(runtime: Runtime, api: httpx2.AsyncClient, headers: Headers) -> None:
     me = (await api.get("/v1/me", headers=headers)).json()
     async with runtime.db.read() as session:
@@ -73,7 +112,9 @@ async def test_others_find_a_customer_by_id(runtime: Runtime, api: httpx2.AsyncC
         with pytest.raises(CustomerNotFound):
             await service.get_customer(session, uuid4())
         with pytest.raises(CustomerNotFound):
-            await service.get_profile(session, uuid4())
+            await service.profile_within(session, uuid4())
+    with pytest.raises(CustomerNotFound):
+        await service.get_profile(runtime.db.reads, uuid4())
 
 
 # Payout methods

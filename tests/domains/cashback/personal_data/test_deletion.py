@@ -129,7 +129,7 @@ async def test_a_token_that_is_still_good_puts_nothing_into_a_deleted_account(
         with pytest.raises(CustomerNotFound):
             await customers.add_bank_account(session, runtime.keys, shopper_id, iban=IBAN, label="x")
         with pytest.raises(CustomerNotFound):
-            await customers.update_profile(session, shopper_id, {"display_name": "Asma"})
+            await customers.update_profile(await session.driver(), shopper_id, {"display_name": "Asma"})
         with pytest.raises(CustomerNotFound):
             await customers.add_favourite(session, shopper_id, customers.FavouriteKind.MERCHANT, world.merchant_id)
         new = service.NewClaim(service.ClaimReason.LATE, click.id, "o", 1)
