@@ -14,7 +14,9 @@ MAINTENANCE_MEMORY = "1GB"
 _INDEXES = """
 SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS "table",
     pg_get_indexdef(i.indexrelid) AS definition, a.amname AS method,
-    c.conname AS "constraint", pg_get_constraintdef(c.oid) AS constraint_definition
+    c.conname AS "constraint", pg_get_constraintdef(c.oid) AS constraint_definition,
+    ARRAY(SELECT ARRAY[inhrelid::regclass::text, pg_get_indexdef(inhrelid)] FROM pg_inherits
+        WHERE inhparent = i.indexrelid ORDER BY inhrelid) AS parts
 FROM pg_index i JOIN pg_class o ON o.oid = i.indexrelid JOIN pg_am a ON a.oid = o.relam
 LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype = 'u'
 WHERE i.indrelid = $1::text::regclass AND NOT i.indisprimary
@@ -42,9 +44,11 @@ def _index(record: asyncpg.Record) -> Index:
         alter, name = f"ALTER TABLE {record['table']}", record["constraint"]
         make = f'{alter} ADD CONSTRAINT "{name}" {record["constraint_definition"]}'
         return Index(name, f'{alter} DROP CONSTRAINT "{name}"', make)
-    # ONLY: how the index of a partitioned table is shown; made so, its partitions would have none.
-    make = record["definition"].replace(" ON ONLY ", " ON ", 1)
-    return Index(record["name"], f"DROP INDEX {record['name']}", make)
+    # Of a partitioned table it is shown, and made, with ONLY; those of the partitions have settings of their own.
+    make = [record["definition"]]
+    for part, definition in record["parts"]:
+        make += [definition, f"ALTER INDEX {record['name']} ATTACH PARTITION {part}"]
+    return Index(record["name"], f"DROP INDEX {record['name']}", "; ".join(make))
 
 
 async def make_indexes(pool: asyncpg.Pool, indexes: Sequence[Index], made: Callable[[], None]) -> None:

@@ -84,14 +84,24 @@ class OfferListingRow(Base):
 
 
 class OfferDocumentRow(Base):
-    """The words and marks by which a listed offer is found: what `document` holds is said in service/documents.py."""
+    """The words by which a listed offer is found: what `document` holds is said in service/documents.py.
+
+    A partition a sample: what most searches read lies together. The partition is part of the key, so only its writers
+    (INDEX_BATCH) see to it that an offer is in no more than one.
+    """
 
     __tablename__ = "offer_documents"
-    __table_args__ = (Index("ix_offer_documents_document", "document", postgresql_using="gin"),)
+    __table_args__ = (
+        PrimaryKeyConstraint("id", "sample"),
+        Index("ix_offer_documents_document", "document", postgresql_using="gin"),
+        {"postgresql_partition_by": "LIST (sample)"},
+    )
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID]
     quality: Mapped[int] = mapped_column(SmallInteger)
     document: Mapped[Any] = mapped_column(TSVECTOR)
+    # 2: the smallest one.
+    sample: Mapped[int] = mapped_column(SmallInteger)
 
 
 class FacetCountRow(Base):

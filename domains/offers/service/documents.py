@@ -5,10 +5,12 @@ A document holds, of an offer:
 
 - the words of its title (weight A), brand, MPN and id (B), types, colour and size (C), and description (D);
 - `~word` (C): a word of the title in the one spelling that search_fold gives it, where that is another word;
-- `m:` merchant id, `b:` brand, `a:` availability, `c:` category with each of its ancestors: filters;
-- of one good offer in 16 all of that once more behind `!`, and of one in 256 behind `#` (see service/search.py).
+- `m:` merchant id, `b:` brand, `a:` availability, `c:` category with each of its ancestors: filters.
 
 No word has a mark in it (search_words leaves none), so nothing that shoppers write is taken for one.
+
+Beside it is said in which `sample` the offer is, and so in which partition: one good offer in 256 in 2, one in 16 in 1,
+the others in 0 (see service/search.py).
 """
 
 import asyncio
@@ -94,11 +96,7 @@ _SHOWN = ", ".join(f"{value} AS {name}" for name, value in SHOWN.items())
 _LISTED = (
     "SELECT o.id, o.merchant_id, o.currency, p.price_minor, "  # noqa: S608  # constants
     f"{NET} AS net_minor, g.quality, k.brand, k.category, o.availability, p.changes_at, {_SHOWN},"
-    " d.plain || CASE WHEN s.sample = 0 THEN ''::tsvector ELSE"
-    " array_to_tsvector(ARRAY(SELECT '!' || w FROM unnest(tsvector_to_array(d.plain)) w)) END"
-    " || CASE WHEN s.sample < 2 THEN ''::tsvector ELSE"
-    " array_to_tsvector(ARRAY(SELECT '#' || w FROM unnest(tsvector_to_array(d.plain)) w)) END AS document"
-    f" FROM batch o{PRICED}"
+    f" s.sample, g.hash & 15 = 0 AS is_sampled, d.document FROM batch o{PRICED}"
     " CROSS JOIN LATERAL (SELECT (o.image_link <> '')::int + (o.availability = 'in_stock')::int"
     " + (o.price_minor IS NOT NULL)::int + o.cashback_eligible::int AS quality,"
     " uuid_hash(o.id) & 255 AS hash) g"
@@ -134,7 +132,7 @@ _LISTED = (
     " || CASE WHEN k.brand = '' THEN '{}' ELSE ARRAY['b:' || k.brand] END"
     " || CASE WHEN k.category = '' THEN '{}' WHEN strpos(k.category, '>') = 0 THEN ARRAY['c:' || k.category] ELSE"
     " ARRAY(SELECT DISTINCT 'c:' || array_to_string((string_to_array(k.category, ' > '))[:n], ' > ')"
-    " FROM generate_subscripts(string_to_array(k.category, ' > '), 1) n) END) AS plain OFFSET 0) d"
+    " FROM generate_subscripts(string_to_array(k.category, ' > '), 1) n) END) AS document OFFSET 0) d"
     f" WHERE {LISTED}"
 )
 _COLUMNS = (
@@ -147,9 +145,13 @@ INDEX_BATCH = (
     f" gone AS (DELETE FROM offer_listings l USING batch o WHERE l.id = o.id AND NOT ({LISTED})),"
     f" unfound AS (DELETE FROM offer_documents d USING batch o WHERE d.id = o.id AND NOT ({LISTED})),"
     f" listed AS MATERIALIZED ({_LISTED}),"
+    # Another quality may be another sample. They are other rows than those that are written below.
+    " moved AS (DELETE FROM offer_documents d USING listed l"
+    " WHERE l.is_sampled AND d.id = l.id AND d.sample <> l.sample),"
     # Most changes are of prices, and leave the words as they are.
-    " found AS (INSERT INTO offer_documents AS d (id, quality, document) SELECT id, quality, document FROM listed"
-    " ON CONFLICT (id) DO UPDATE SET quality = excluded.quality, document = excluded.document"
+    " found AS (INSERT INTO offer_documents AS d (id, quality, document, sample)"
+    " SELECT id, quality, document, sample FROM listed"
+    " ON CONFLICT (id, sample) DO UPDATE SET quality = excluded.quality, document = excluded.document"
     " WHERE (d.quality, d.document) IS DISTINCT FROM (excluded.quality, excluded.document)),"
     f" written AS (INSERT INTO offer_listings (id, {_COLUMNS}) SELECT id, {_COLUMNS} FROM listed"
     " ON CONFLICT (id) DO UPDATE SET "

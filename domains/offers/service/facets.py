@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domains.offers.service.queries import SearchQuery, Term, filter_lexemes, terms_of, tsquery
-from domains.offers.service.search import LARGEST_TIER, LISTING, among_all, limited, residual
+from domains.offers.service.search import LARGEST_TIER, LISTING, among_all, residual, with_lexemes
 from wapsi.db import Reads
 
 # So many offers are counted.
@@ -117,13 +117,12 @@ def statement(query: SearchQuery, terms: Sequence[Term], *, tier: int | None) ->
     """SQL and its arguments. Without a tier, and without words and filters, the newest offers are counted."""
     arguments: list[object] = [list(BAND_STARTS_MINOR)]
     if tier is not None:
-        arguments.append(tsquery(terms, filter_lexemes(query), tier))
+        arguments.append(tsquery(terms, filter_lexemes(query)))
     conditions = residual(query, arguments)
     examined = EXAMINED if conditions else SAMPLE
     found = f"offer_listings ORDER BY id DESC LIMIT {examined}"
     if tier is not None:
-        lexemes = f"document @@ $2::text::tsquery {limited(examined)}"
-        found = f"(SELECT id FROM offer_documents WHERE {lexemes}) found {LISTING}"  # noqa: S608
+        found = f"({with_lexemes(tier, 'id', 2, examined)}) found {LISTING}"
     sql = (
         "WITH examined AS MATERIALIZED (SELECT merchant_id, brand, category, availability, currency, price_minor"  # noqa: S608
         f" FROM {found}),"

@@ -6,9 +6,6 @@ from uuid import UUID
 
 from domains.offers.service.words import MAX_WORDS, brand_key, category_key, fold, words_of
 
-# All offers, those of the sample of 1 in 16, and those of 1 in 256: the mark before each lexeme.
-MARKS = ("", "!", "#")
-
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
@@ -40,9 +37,9 @@ class Term:
     others: tuple[str, ...] = ()
     begins: bool = False
 
-    def alternatives(self, mark: str) -> list[str]:
+    def alternatives(self) -> list[str]:
         end = ":*" if self.begins else ""
-        return [f"{_quoted(mark + form)}{end}" for form in (self.word, *self.others)]
+        return [f"{_quoted(form)}{end}" for form in (self.word, *self.others)]
 
 
 def terms_of(words: str) -> list[Term]:
@@ -80,16 +77,15 @@ def filter_lexemes(query: SearchQuery) -> list[str]:
     return lexemes
 
 
-def tsquery(terms: Sequence[Term], filters: Sequence[str], tier: int) -> str:
-    """All of them must occur, in an offer of the tier's sample."""
-    mark = MARKS[tier]
-    parts = [f"({' | '.join(term.alternatives(mark))})" for term in terms]
-    return " & ".join([*parts, *(_quoted(mark + lexeme) for lexeme in filters)])
+def tsquery(terms: Sequence[Term], filters: Sequence[str]) -> str:
+    """All of them must occur."""
+    parts = [f"({' | '.join(term.alternatives())})" for term in terms]
+    return " & ".join([*parts, *(_quoted(lexeme) for lexeme in filters)])
 
 
 def rank_tsquery(terms: Sequence[Term]) -> str:
     """What offers are ranked by: any of the words, for its own sake."""
-    return " | ".join(form for term in terms for form in term.alternatives("")) or "'?'"
+    return " | ".join(form for term in terms for form in term.alternatives()) or "'?'"
 
 
 def whole(terms: Sequence[Term]) -> list[Term]:

@@ -2,8 +2,9 @@
 
 A common word is in a million offers, and whoever searches for it looks at twenty. So the smallest sample is asked first
 (one good offer in 256, see service/documents.py), then the larger one, then all offers, until there is enough; and of
-what is found, so much is ranked and no more. Filters are lexemes like the words: the sample is chosen by all of them
-together. A word that is rare, or rare under these filters, is searched for among all offers, which are few then.
+what is found, so much is ranked and no more. Each sample lies together, in a partition with an index of its own: what
+most searches read is small, and stays in memory. Filters are lexemes like the words: the sample is chosen by all of
+them together. A word that is rare, or rare under these filters, is searched for among all offers, which are few then.
 """
 
 from collections.abc import Sequence
@@ -168,7 +169,7 @@ async def _known(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> boo
     if not filter_lexemes(query):
         return False
     for tier in range(LARGEST_TIER, -1, -1):
-        row = await reads.fetchrow(count_sql(1), 1, tsquery(terms, (), tier))
+        row = await reads.fetchrow(count_sql(1, tier=tier), 1, tsquery(terms, ()))
         if row is not None and row[0]:
             return True
     return False
@@ -184,9 +185,9 @@ async def among_all(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> 
     filters = filter_lexemes(query)
     if len(terms) + len(filters) < 2:
         return terms
-    parts = [tsquery([term], (), LARGEST_TIER) for term in terms]
-    parts += [tsquery((), [lexeme], LARGEST_TIER) for lexeme in filters]
-    row = await reads.fetchrow(count_sql(len(parts)), BROAD, *parts)
+    parts = [tsquery([term], ()) for term in terms]
+    parts += [tsquery((), [lexeme]) for lexeme in filters]
+    row = await reads.fetchrow(count_sql(len(parts), tier=LARGEST_TIER), BROAD, *parts)
     broad = [] if row is None else [count >= BROAD for count in row]
     if broad and all(broad):
         return None
@@ -203,11 +204,23 @@ def limited(rows: int | str) -> str:
     return f"LIMIT (SELECT {rows}::int8)"
 
 
-def count_sql(queries: int) -> str:
-    """Counts the offers of each query, $2 and those that follow, up to the limit $1."""
-    found = f"SELECT 1 FROM offer_documents WHERE document @@ ${{}}::text::tsquery {limited('$1')}"  # noqa: S608
+def with_lexemes(tier: int, columns: str, number: int | str, rows: int | str) -> str:
+    """A SELECT of at most `rows` of the tier's offers that have the lexemes of the argument with that number.
+
+    The tier is a constant in it: so the planner leaves out the partitions that it does not need. Of the lexemes it sees
+    nothing, and plans for all alike: by how common it believes each to be, it would read a whole sample where two
+    common ones are hardly ever together.
+    """
+    return (
+        f"SELECT {columns} FROM offer_documents WHERE sample >= {tier}"  # noqa: S608
+        f" AND document @@ (SELECT ${number}::text::tsquery) {limited(rows)}"
+    )
+
+
+def count_sql(queries: int, *, tier: int) -> str:
+    """Counts the tier's offers of each query, $2 and those that follow, up to the limit $1."""
     counts = (
-        f"(SELECT count(*) FROM ({found.format(number)}) found) AS count_{number}"  # noqa: S608
+        f"(SELECT count(*) FROM ({with_lexemes(tier, '1', number, '$1')}) found) AS count_{number}"  # noqa: S608
         for number in range(2, queries + 2)
     )
     return f"SELECT {', '.join(counts)}"
@@ -225,7 +238,7 @@ LISTING = (
 )
 # Column to sort by, whether descending.
 _ORDERS = {
-    SearchOrder.RELEVANCE: ("(ts_rank(document, $2::text::tsquery) * (4 + quality) * 250000)::int8", True),
+    SearchOrder.RELEVANCE: ("(ts_rank(document, (SELECT $2::text::tsquery)) * (4 + quality) * 250000)::int8", True),
     SearchOrder.NEWEST: ("0::int8", True),
     SearchOrder.PRICE_ASC: ("price_minor", False),
     SearchOrder.PRICE_DESC: ("price_minor", True),
@@ -245,7 +258,7 @@ def statement(
     """SQL and its arguments: rows of id, key, examined and matched, at least one."""
     filters = filter_lexemes(query)
     key, descending = _ORDERS[order]
-    arguments: list[object] = [tsquery(terms, filters, tier), rank_tsquery(terms)]
+    arguments: list[object] = [tsquery(terms, filters), rank_tsquery(terms)]
     conditions = residual(query, arguments)
     if order not in (SearchOrder.RELEVANCE, SearchOrder.NEWEST):
         conditions.append(f"{key} IS NOT NULL")
@@ -256,7 +269,7 @@ def statement(
         position = f" WHERE (key, id) {sign} (${len(arguments) - 1}::int8, ${len(arguments)}::uuid)"
     arguments.append(limit)
     examined = EXAMINED if conditions else CANDIDATES
-    found = f"SELECT id, document, quality FROM offer_documents WHERE document @@ $1::text::tsquery {limited(examined)}"  # noqa: S608
+    found = with_lexemes(tier, "id, document, quality", 1, examined)
     if conditions or key in ("price_minor", "net_minor"):
         found = f"SELECT found.*, listing.* FROM ({found}) found {LISTING}"  # noqa: S608
     direction = " DESC" if descending else ""
