@@ -39,6 +39,8 @@ EXAMINED = 3000
 WIDE = 500
 # What so many offers of the smallest sample have is broad: see `among_all`.
 BROAD = 50
+# Of what no more offers of the smallest sample have, the larger one hardly ever has enough: it is not asked.
+RARE = 1
 LARGEST_TIER = 2
 
 
@@ -146,22 +148,22 @@ async def _first_page(
     reads: Reads, query: SearchQuery, terms: Sequence[Term], order: SearchOrder, limit: int
 ) -> tuple[_Found, int]:
     """From the smallest sample that has enough; also its tier."""
-    code = LARGEST_TIER
-    for tier in range(LARGEST_TIER, -1, -1):
-        if tier == 0:
-            narrow = await among_all(reads, query, terms)
-            if narrow is None:
-                break
-            code = 0 if list(narrow) == list(terms) else _WHOLE
-            terms = narrow
-        else:
-            code = tier
+
+    async def ask(terms: Sequence[Term], tier: int) -> _Found:
         sql, arguments = statement(query, terms, order, tier=tier, after=None, limit=limit + 1)
-        found = _found(await reads.fetch(sql, *arguments))
+        return _found(await reads.fetch(sql, *arguments))
+
+    narrow: Sequence[Term] | None = None
+    for tier in range(LARGEST_TIER, 0, -1):
+        found = await ask(terms, tier)
         # Where conditions leave little of much, the next sample would be the whole of it.
         if found.matched >= ENOUGH or found.examined >= WIDE:
-            break
-    return found, code
+            return found, tier
+        if tier == 1 or found.examined <= RARE:
+            narrow = await among_all(reads, query, terms)
+        if narrow is not None:
+            return await ask(narrow, 0), 0 if list(narrow) == list(terms) else _WHOLE
+    return found, 1
 
 
 async def _known(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> bool:

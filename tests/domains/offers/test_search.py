@@ -1,5 +1,6 @@
 """Full-text search: words, spellings, rank, filters, pages, and what is done when nothing has the words."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -150,7 +151,9 @@ async def test_no_more_than_the_limit_can_be_paged_through(
 async def test_what_many_offers_have_is_searched_in_a_sample_of_the_good_ones(
     shop: Any, item: Item, reads: Reads, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Three hundred are to be many.
     monkeypatch.setattr(searching, "ENOUGH", 5)
+    monkeypatch.setattr(searching, "RARE", -1)
     image = "https://shop.example/1.jpg"
     await shop.sync([item(f"good {n}", image_link=image) for n in range(300)] + [item(f"poor {n}") for n in range(50)])
     result = await search(reads, SearchQuery(words="kurta"), after=None, limit=50)
@@ -159,6 +162,32 @@ async def test_what_many_offers_have_is_searched_in_a_sample_of_the_good_ones(
     assert 5 <= len(names) < 60
     # What is rare is searched for among all.
     assert len((await search(reads, SearchQuery(words="poor"), after=None, limit=100)).hits) == 50
+
+
+class Asked:
+    """Reads that note which tiers are asked."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self.tiers: list[str] = []
+
+    async def fetch(self, sql: str, *arguments: Any) -> Any:
+        self.tiers += re.findall(r"sample >= (\d)", sql)
+        return await self._reads.fetch(sql, *arguments)
+
+
+async def test_what_the_smallest_sample_hardly_has_is_not_looked_for_in_the_larger_one(
+    shop: Any, item: Item, reads: Reads, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.sync([item(str(n)) for n in range(30)])
+    asked: Any = Asked(reads)
+    assert len((await search(asked, SearchQuery(words="kurta"), after=None, limit=50)).hits) == 30
+    assert asked.tiers == ["2", "0"]
+    await admin_sql("UPDATE offer_documents SET sample = 2 WHERE id IN (SELECT id FROM offers WHERE offer_id < '2')")
+    monkeypatch.setattr(searching, "RARE", 5)
+    asked.tiers.clear()
+    assert len((await search(asked, SearchQuery(words="kurta"), after=None, limit=50)).hits) == 30
+    assert asked.tiers == ["2", "1", "0"]
 
 
 async def test_a_short_beginning_beside_a_rare_word_is_a_whole_word_where_it_begins_too_many(
