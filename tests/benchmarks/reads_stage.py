@@ -15,6 +15,7 @@ from tests.benchmarks.load.lists import Data, read_data
 from tests.benchmarks.load.wrk import require_wrk
 from tests.benchmarks.population import DATABASE, KeptServers, populated
 from tests.benchmarks.population_fill import PASSWORD, email_of
+from tests.benchmarks.population_memory import bring_into_memory
 from tests.benchmarks.product import ROLES, Product, ProductBroken
 
 SECONDS = 10
@@ -111,7 +112,8 @@ async def stage(bench: Bench, offers: int | None = None, *, name: str = "staged"
     size = bench.options.scale if offers is None else offers
     bench.say(f"PostgreSQL with {size:,} offers, Valkey, {', '.join(ROLES)}, a collector")
     with bench.folder() as folder:
-        async with populated(folder, size, Console()) as servers:
+        async with populated(folder, size, console := Console()) as servers:
+            await asyncio.to_thread(bring_into_memory, servers.postgres, DATABASE, console)
             with programs.bare(folder, "collector") as collector, programs.bare(folder) as bare_url:
                 async with StagedProduct(servers, name, collector=collector) as product:
                     yield Stage(servers, product, collector, bare_url, await read_data(product.admin))
