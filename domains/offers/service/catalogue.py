@@ -13,9 +13,11 @@ from domains.offers.errors import FilterInvalid, OfferNotFound
 from domains.offers.models import OfferRow, OfferStatus
 from domains.offers.service.facets import Facets, facets
 from domains.offers.service.listing import (
+    BEHIND,
     ON_OFFER,
     PRICE_NOW,
-    SHOWN,
+    SUMMARY_COLUMNS,
+    SUMMARY_OF_LISTING,
     OfferFilter,
     Sellers,
     Sort,
@@ -84,7 +86,7 @@ async def _search(
 ) -> Listing:
     position = None if after is None else (after[0], after[1], after[2])
     result = await search(reads, _query(wanted, sellers), order=SearchOrder(sort), after=position, limit=limit)
-    rows = await reads.fetch(_BY_ID, [hit.id for hit in result.hits])
+    rows = await _shown(reads, [hit.id for hit in result.hits])
     last = result.hits[-1] if result.hits and result.more else None
     next_key = None if last is None else [last.tier, last.key, last.id]
     return Listing(_summaries(rows, directory), next_key, result.relaxed)
@@ -130,10 +132,21 @@ def _query(wanted: OfferFilter, sellers: Sellers) -> SearchQuery:
     )
 
 
-_BY_ID = (
-    "SELECT shown.*, NULL AS key FROM unnest($1::uuid[]) WITH ORDINALITY AS found (id, place)"  # noqa: S608
-    f" JOIN offer_listings l ON l.id = found.id CROSS JOIN LATERAL {SHOWN} shown ORDER BY found.place"
+# As SHOWN shows them, in two statements: the second is hardly ever needed, and was planned for each search.
+_LISTED_BY_ID = (
+    f"SELECT {SUMMARY_OF_LISTING}, CASE WHEN {BEHIND} THEN 'behind'"  # noqa: S608
+    " WHEN l.expires_at <= now() THEN 'expired' ELSE '' END AS key FROM offer_listings l WHERE l.id = ANY($1::uuid[])"
 )
+_PUBLISHED_BY_ID = f"SELECT {SUMMARY_COLUMNS}, '' AS key FROM offers o WHERE o.id = ANY($1::uuid[]) AND {ON_OFFER}"  # noqa: S608
+
+
+async def _shown(reads: Reads, ids: Sequence[UUID]) -> list[asyncpg.Record]:
+    """What is on offer of them, in their order."""
+    listed = await reads.fetch(_LISTED_BY_ID, ids)
+    by_id = {row["id"]: row for row in listed if not row["key"]}
+    if behind := [row["id"] for row in listed if row["key"] == "behind"]:
+        by_id |= {row["id"]: row for row in await reads.fetch(_PUBLISHED_BY_ID, behind)}
+    return [by_id[text] for id_ in ids if (text := str(id_)) in by_id]
 
 
 def key_kinds(wanted: OfferFilter, sort: Sort) -> list[type]:

@@ -58,19 +58,19 @@ SUMMARY_COLUMNS = (
     " o.rate_category, o.cashback_eligible, o.coupon_code, o.ends_at"
 )
 ON_OFFER = "o.status = 'active' AND (o.expires_at IS NULL OR o.expires_at > now())"
-_SUMMARY_OF_LISTING = (
+SUMMARY_OF_LISTING = (
     "l.id::text AS id, l.merchant_id, l.offer_id, l.kind, l.title, l.image_link, l.full_price_minor AS price_minor,"
     f" l.sale_price_minor, {_price_now('l', 'full_price_minor')} AS price_now_minor, l.currency, l.availability,"
     " l.shown_brand AS brand, l.shown_category AS category, l.rate_category, l.cashback_eligible, l.coupon_code,"
     " l.ends_at"
 )
 # Hardly ever any; found once a statement.
-_BEHIND = "l.merchant_id = ANY(ARRAY(SELECT merchant_id FROM catalogues WHERE listed_version < version))"
+BEHIND = "l.merchant_id = ANY(ARRAY(SELECT merchant_id FROM catalogues WHERE listed_version < version))"
 # Of a listing `l`: no row where its offer is not on offer. By OFFSET the planner leaves it as it is: `offers` is looked
 # up only where a merchant is behind.
 SHOWN = (
-    f"(SELECT {_SUMMARY_OF_LISTING} WHERE NOT {_BEHIND} AND (l.expires_at IS NULL OR l.expires_at > now())"  # noqa: S608
-    f" UNION ALL SELECT * FROM (SELECT {SUMMARY_COLUMNS} FROM offers o WHERE o.id = l.id AND {_BEHIND} AND {ON_OFFER}"
+    f"(SELECT {SUMMARY_OF_LISTING} WHERE NOT {BEHIND} AND (l.expires_at IS NULL OR l.expires_at > now())"  # noqa: S608
+    f" UNION ALL SELECT * FROM (SELECT {SUMMARY_COLUMNS} FROM offers o WHERE o.id = l.id AND {BEHIND} AND {ON_OFFER}"
     " OFFSET 0) current)"
 )
 # Rows of publications that are still being written lie at the end of the index and cannot be seen (see

@@ -68,31 +68,34 @@ async def test_what_a_list_shows_is_never_older_than_what_is_published(
     assert (shown["title"], shown["price_now_minor"]) == ("Renewed", 7)
 
 
+@pytest.mark.parametrize("query", ["brand=mehr", "q=mehr"])
 async def test_only_of_merchants_that_are_behind_offers_are_read(
-    shop: Any, other_shop: Any, item: Item, api: Any, admin_sql: Any
+    shop: Any, other_shop: Any, item: Item, api: Any, admin_sql: Any, query: str
 ) -> None:
     await shop.sync([item("1", title="Old")])
     await other_shop.sync([item("1", title="Old too")])
     await admin_sql("UPDATE offers SET title = 'Renewed'")
     await admin_sql(f"{PUBLISH} WHERE merchant_id = (SELECT id FROM merchants WHERE slug = 'shop')")
-    assert set(await titles(api, "brand=mehr")) == {"Renewed", "Old too"}
+    assert set(await titles(api, query)) == {"Renewed", "Old too"}
 
 
+@pytest.mark.parametrize("query", ["brand=mehr", "q=mehr"])
 async def test_listings_that_an_earlier_release_wrote_are_not_shown_but_their_offers(
-    shop: Any, item: Item, api: Any, admin_sql: Any
+    shop: Any, item: Item, api: Any, admin_sql: Any, query: str
 ) -> None:
     await shop.sync([item("1", title="Kurta")])
     await admin_sql("UPDATE offer_listings SET title = '', image_link = ''")
     await admin_sql("UPDATE catalogues SET listed_version = 0")
-    assert await titles(api, "brand=mehr") == ["Kurta"]
+    assert await titles(api, query) == ["Kurta"]
 
 
+@pytest.mark.parametrize("query", ["brand=mehr", "q=mehr"])
 async def test_an_offer_that_has_expired_is_not_listed_though_nothing_has_followed(
-    shop: Any, item: Item, api: Any, admin_sql: Any
+    shop: Any, item: Item, api: Any, admin_sql: Any, query: str
 ) -> None:
     await shop.sync([item("1", title="One"), item("2", title="Two")])
     await admin_sql("UPDATE offer_listings SET expires_at = now() - interval '1 s' WHERE offer_id = '1'")
-    assert await titles(api, "brand=mehr") == ["Two"]
+    assert await titles(api, query) == ["Two"]
 
 
 async def test_nothing_is_withdrawn_for_its_age_while_its_listing_may_be_written(
