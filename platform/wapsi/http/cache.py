@@ -7,13 +7,13 @@ that did not see it, while it is computed anew. Requests that find nothing wait 
 """
 
 import asyncio
+import random
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-from uuid import uuid4
+from typing import Any, Protocol, Self
 
 import structlog
 from fastapi import FastAPI
@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wapsi.db.errors import DatabaseUnavailable
 from wapsi.db.versions import Versions
 from wapsi.http.middleware import ACCEPTABLE_ID
+from wapsi.http.protocol import WHOLE_ANSWER, answer_whole, encoded_head
 from wapsi.http.rate_limits import HEADERS as RATE_LIMIT_HEADERS
 
 log = structlog.get_logger(__name__)
@@ -34,10 +35,12 @@ MAX_AGE_S = 30.0
 STALE_ON_ERROR_S = 60.0
 MAX_QUERY_BYTES = 2048
 # For our own bookkeeping: the headers, the key, the objects.
-OVERHEAD_BYTES = 1500
+OVERHEAD_BYTES = 3000
 
 # What an answer says to whoever asked first, and to nobody else.
 _OF_ONE_CALLER = (b"x-request-id", *RATE_LIMIT_HEADERS)
+_OF_A_BODY = (b"content-length", b"content-type")
+_NONE: Mapping[str, Any] = {}
 
 Header = tuple[bytes, bytes]
 # Path, query, and the origin that asks, where it is one whose answers differ (CORS).
@@ -52,13 +55,26 @@ class HotReads(Protocol):
     def count(self, outcome: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    headers: list[Header]
+    encoded: bytes
+
+    @classmethod
+    def of(cls, headers: list[Header]) -> Self:
+        return cls(headers, encoded_head(headers))
+
+
 @dataclass(slots=True)
 class _Entry:
+    """`whole` goes before the body, `unchanged` with a 304."""
+
     generation: int
     made_s: float
     route: str
     etag: bytes
-    headers: list[Header]
+    whole: _Head
+    unchanged: _Head
     body: bytes
     size_bytes: int
 
@@ -202,7 +218,8 @@ class ReadCache:
         size_bytes = len(body) + len(key[0]) + len(key[1]) + OVERHEAD_BYTES
         headers = [pair for pair in answer.headers if pair[0] not in _OF_ONE_CALLER]
         etag = next((value for name, value in headers if name == b"etag"), b"")
-        entry = _Entry(generation, made_s, route, etag, headers, body, size_bytes)
+        whole, unchanged = _Head.of(headers), _Head.of([pair for pair in headers if pair[0] not in _OF_A_BODY])
+        entry = _Entry(generation, made_s, route, etag, whole, unchanged, body, size_bytes)
         if size_bytes > self._limit_bytes:
             return entry
         before = self._entries.pop(key, None)
@@ -221,14 +238,17 @@ class ReadCache:
                 known = value
             elif name == b"x-request-id" and ACCEPTABLE_ID.fullmatch(value.decode("latin-1")):
                 request_id = value
-        id_header = (b"x-request-id", request_id or uuid4().hex.encode())
-        if known is not None and _names(known, entry.etag):
-            status, body = 304, b""
-            headers = [pair for pair in entry.headers if pair[0] not in (b"content-length", b"content-type")]
+        # Random, but no secret.
+        request_id = request_id or b"%032x" % random.getrandbits(128)
+        is_known = known is not None and _names(known, entry.etag)
+        status, shown, body = (304, entry.unchanged, b"") if is_known else (200, entry.whole, entry.body)
+        cycle = scope.get("extensions", _NONE).get(WHOLE_ANSWER)
+        if cycle is None:
+            headers = [*shown.headers, (b"x-request-id", request_id)]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
         else:
-            status, body, headers = 200, entry.body, entry.headers
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, id_header]})
-        await send({"type": "http.response.body", "body": body})
+            await answer_whole(cycle, status, b"%bx-request-id: %b\r\n" % (shown.encoded, request_id), body)
         self._hot_reads.record(scope, entry.route, status, started_s)
 
     def _variant(self, scope: Scope) -> bytes:

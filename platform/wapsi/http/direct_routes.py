@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -62,6 +63,25 @@ def short_way(router: APIRouter, endpoint: Callable[..., Any], direct: Direct) -
     a route raises."""
     [route] = [route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is endpoint]
     return ShortWay(route, route.path.partition("{")[0], direct)
+
+
+def read_ways(router: APIRouter) -> list[ShortWay]:
+    """To all of its ReadRoutes."""
+    return [
+        ShortWay(route, route.path.partition("{")[0], _reading(route.endpoint))
+        for route in router.routes
+        if isinstance(route, ReadRoute)
+    ]
+
+
+def _reading(endpoint: Callable[..., Awaitable[Response]]) -> Direct:
+    async def direct(request: Request) -> Response | None:
+        try:
+            return await endpoint(request, **request.path_params)
+        except RequestValidationError:
+            return None
+
+    return direct
 
 
 def own_way(router: APIRouter, endpoint: Callable[..., Any], answer: OwnAnswer) -> ShortWay:

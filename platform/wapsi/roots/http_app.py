@@ -20,7 +20,7 @@ from wapsi.config import Environment
 from wapsi.http import health
 from wapsi.http.cache import ReadCache, cached_routes
 from wapsi.http.deps import PublicDep, RuntimeDep, check_permissions_declared
-from wapsi.http.direct_routes import ShortWays
+from wapsi.http.direct_routes import ShortWays, read_ways
 from wapsi.http.input_guard import InputGuard
 from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
 from wapsi.http.openapi import DocumentedAPI
@@ -124,7 +124,7 @@ def middleware_of(runtime: Runtime, telemetry: Telemetry) -> list[Middleware]:
         Middleware(UnexpectedErrors),
         Middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes, exempt=_UPLOADS),
         Middleware(InputGuard, exempt=_KEPT_AS_THEY_ARE),
-        Middleware(ShortWays, ways=[*cashback.SHORT_WAYS, *customers.SHORT_WAYS]),
+        Middleware(ShortWays, ways=[*read_ways(catalogue.router), *cashback.SHORT_WAYS, *customers.SHORT_WAYS]),
     ]
 
 

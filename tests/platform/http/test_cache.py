@@ -1,19 +1,23 @@
 """The cache of public reads, in front of a small application whose data is in a real database."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from uvicorn.server import ServerState
 
 from tests.databases import SQL
 from wapsi.db.versions import Versions
 from wapsi.http import cache
 from wapsi.http.cache import CACHED, ReadCache, cached_routes
 from wapsi.http.etags import answer_with_etag
+from wapsi.http.protocol import GuardedProtocol
 from wapsi.runtime import Runtime
 
 Get = Callable[..., Awaitable[httpx2.Response]]
@@ -100,6 +104,29 @@ async def test_a_second_reader_is_answered_from_memory(shop: Shop, get: Get) -> 
     assert second.headers["cache-control"].startswith("public, max-age=0, s-maxage=1")
     assert shop.counts.outcomes == ["miss", "hit"]
     assert shop.counts.answers == [("/shown/{name}", 200)]
+
+
+async def test_on_a_socket_of_ours_it_is_the_same_answer(shop: Shop, get: Get) -> None:
+    config = uvicorn.Config(shop.cache, http=GuardedProtocol, ws="none", log_config=None, date_header=False)
+    config.load()
+    state = ServerState()
+    listening = await asyncio.get_running_loop().create_server(
+        lambda: GuardedProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    first = await get("/shown/a")
+    port = listening.sockets[0].getsockname()[1]
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        second = await client.get("/shown/a", headers={"X-Request-ID": "mine"})
+        unchanged = await client.get("/shown/a", headers={"If-None-Match": first.headers["etag"]})
+        other = await client.get("/shown/b")
+    listening.close()
+    assert shop.counts.outcomes == ["miss", "hit", "hit", "miss"]
+    assert (second.status_code, second.content) == (200, first.content)
+    assert second.headers == {**first.headers, "x-request-id": "mine"}
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert unchanged.headers["etag"] == first.headers["etag"]
+    assert re.fullmatch("[0-9a-f]{32}", unchanged.headers["x-request-id"])
+    assert other.status_code == 200
 
 
 async def test_each_path_and_query_has_an_answer_of_its_own(shop: Shop, get: Get) -> None:

@@ -12,14 +12,27 @@ from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from wapsi.http import protocol
-from wapsi.http.protocol import HEADERS_MAX, HEADERS_MAX_BYTES, URL_MAX_BYTES, GuardedProtocol, close_slow_clients
+from wapsi.http.protocol import (
+    HEADERS_MAX,
+    HEADERS_MAX_BYTES,
+    URL_MAX_BYTES,
+    WHOLE_ANSWER,
+    GuardedProtocol,
+    answer_whole,
+    close_slow_clients,
+    encoded_head,
+)
 
 HEAD = b"GET / HTTP/1.1\r\nHost: wapsi.test\r\n"
+WHOLE = b"GET /whole HTTP/1.1\r\nHost: wapsi.test\r\n"
 UNTIL_CLOSED_S = 30.0
 
 
 class App:
-    """Reads the body, but not of /answer-first; answers with its size, and on /large with more than a socket holds."""
+    """Reads the body, but not of /answer-first; answers with its size, and on /large with more than a socket holds.
+
+    /whole is answered in one piece.
+    """
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
@@ -27,6 +40,10 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scopes.append(scope)
+        if scope["path"] == "/whole":
+            head = encoded_head([(b"content-length", b"5"), (b"etag", b'"1"')])
+            await answer_whole(scope["extensions"][WHOLE_ANSWER], 200, head, b"whole")
+            return
         size, more = 0, scope["path"] != "/answer-first"
         while more:
             message = await receive()
@@ -112,6 +129,21 @@ async def connect(app: App, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Co
     for task in list(state.tasks):
         task.cancel()
     await asyncio.sleep(0.01)
+
+
+async def test_a_whole_answer_leaves_the_connection_to_the_next_request(connect: Connect) -> None:
+    connection = await connect()
+    await connection.send((WHOLE + b"\r\n") * 2 + HEAD + b"Content-Length: 3\r\n\r\nabc")
+    assert [await connection.answer() for _ in range(3)] == [(200, b"whole"), (200, b"whole"), (200, b"3")]
+
+
+@pytest.mark.parametrize("head", [WHOLE + b"Connection: close\r\n\r\n", WHOLE.replace(b"1.1", b"1.0") + b"\r\n"])
+async def test_a_whole_answer_closes_the_connection_where_that_was_asked_for(connect: Connect, head: bytes) -> None:
+    connection = await connect()
+    await connection.send(head)
+    answer = await connection.closed()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b'content-length: 5\r\netag: "1"\r\nconnection: close\r\n\r\nwhole')
 
 
 def reason(body: bytes) -> str:
