@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from enum import Enum
 from typing import Any
 
 import asyncpg
@@ -36,6 +37,18 @@ def plain_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+class Plans(Enum):
+    """When a prepared statement is planned, by what a connection is told for it."""
+
+    # Each time, as connections are opened: a filter is worth its index or not depending on its value.
+    BY_VALUE = "RESET plan_cache_mode; RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin"
+    # Once, for what is one caller's own: planning takes several times as long as reading it. It is few rows by their
+    # keys, however large the tables were at that moment.
+    BY_KEYS = (
+        "SET plan_cache_mode = auto; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+    )
+
+
 class ReadPool:
     """Connections for single statements that only read, opened as they are needed.
 
@@ -47,33 +60,36 @@ class ReadPool:
         self._settings = settings
         self._url = url
         self._role = role
-        self._open: set[asyncpg.Connection] = set()
+        # And what each was told last; None where that is not known.
+        self._open: dict[asyncpg.Connection, Plans | None] = {}
         self._opening = 0
         # The one that was used last is lent first: the others may be closed after a while.
         self._free: list[tuple[asyncpg.Connection, float]] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def fetch(self, sql: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
+    async def fetch(self, sql: str, arguments: tuple[Any, ...], plans: Plans = Plans.BY_VALUE) -> list[asyncpg.Record]:
         """Raises DatabaseUnreachable, DatabaseUnavailable where none is free in time, and the driver's errors."""
-        connection = await self._take()
+        connection = await self._take(plans)
         try:
-            return await self._fetch(connection, sql, arguments)
+            return await self._fetch(connection, sql, arguments, plans)
         except asyncpg.PostgresConnectionError:
             if connection not in self._open:
                 raise  # dropped: the server does not answer
         finally:
             self._give_back(connection)
         # The server was restarted while the connection lay here; a read can be asked again.
-        connection = await self._take()
+        connection = await self._take(plans)
         try:
-            return await self._fetch(connection, sql, arguments)
+            return await self._fetch(connection, sql, arguments, plans)
         finally:
             self._give_back(connection)
 
     async def _fetch(
-        self, connection: asyncpg.Connection, sql: str, arguments: tuple[Any, ...]
+        self, connection: asyncpg.Connection, sql: str, arguments: tuple[Any, ...], plans: Plans
     ) -> list[asyncpg.Record]:
         try:
+            if self._open.get(connection, plans) is not plans:
+                await self._tell(connection, plans)
             # Without a transaction behind pgbouncer too: the driver parses and runs before it syncs, and only then
             # another may get the server's connection.
             return await connection.fetch(sql, *arguments)  # type: ignore[no-any-return]
@@ -82,21 +98,35 @@ class ReadPool:
             connection.terminate()
             raise asyncpg.ConnectionDoesNotExistError(str(error)) from error
 
-    def _take_free(self) -> asyncpg.Connection | None:
-        while self._free:
-            connection, since_s = self._free.pop()
+    async def _tell(self, connection: asyncpg.Connection, plans: Plans) -> None:
+        # Behind pgbouncer the next statement may be on another connection, and is planned each time in any case.
+        if not self._settings.database_through_pgbouncer:
+            self._open[connection] = None
+            await connection.execute(plans.value)
+        if connection in self._open:
+            self._open[connection] = plans
+
+    def _take_free(self, plans: Plans) -> asyncpg.Connection | None:
+        """One that is told already; another only where no more may be opened."""
+        told = [number for number, (one, _) in enumerate(self._free) if self._open.get(one) is plans]
+        while told or (self._free and self._is_full):
+            connection, since_s = self._free.pop(told.pop() if told else -1)
             if not connection.is_closed() and time.monotonic() - since_s < IDLE_LIFETIME_S:
                 return connection
             connection.terminate()
-            self._open.discard(connection)
+            self._open.pop(connection, None)
         return None
 
-    async def _take(self) -> asyncpg.Connection:
+    @property
+    def _is_full(self) -> bool:
+        return len(self._open) + self._opening >= self._settings.database_reads_pool_size
+
+    async def _take(self, plans: Plans) -> asyncpg.Connection:
         # Nobody overtakes those who wait.
-        if not self._waiting and (connection := self._take_free()) is not None:
+        if not self._waiting and (connection := self._take_free(plans)) is not None:
             return connection
         deadline_s = time.monotonic() + self._settings.database_pool_timeout_s
-        while len(self._open) + self._opening >= self._settings.database_reads_pool_size:
+        while self._is_full:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
@@ -107,7 +137,7 @@ class ReadPool:
                 if turn.done():
                     self._wake_next()  # it was our turn, and is another's now
                 raise
-            if (connection := self._take_free()) is not None:
+            if (connection := self._take_free(plans)) is not None:
                 return connection
         self._opening += 1
         try:
@@ -117,14 +147,14 @@ class ReadPool:
             raise
         finally:
             self._opening -= 1
-        self._open.add(connection)
+        self._open[connection] = Plans.BY_VALUE
         return connection
 
     def _give_back(self, connection: asyncpg.Connection) -> None:
         if connection not in self._open:
             connection.terminate()
         elif connection.is_closed():
-            self._open.discard(connection)
+            del self._open[connection]
         else:
             self._free.append((connection, time.monotonic()))
         self._wake_next()
@@ -142,7 +172,6 @@ class ReadPool:
         if not settings.database_through_pgbouncer:
             server_settings |= {
                 "default_transaction_read_only": "on",
-                # Prepared once, planned each time: a filter is worth its index or not depending on its value.
                 "plan_cache_mode": "force_custom_plan",
                 # A page takes milliseconds; and what a sample gives must not depend on how it was read.
                 "max_parallel_workers_per_gather": "0",
@@ -168,7 +197,7 @@ class ReadPool:
 
     def drop(self) -> None:
         """Cuts all connections off; what runs on them fails as unreachable, and the next use opens new ones."""
-        cut, self._open = self._open, set()
+        cut, self._open = self._open, {}
         self._free.clear()
         for connection in cut:
             connection.terminate()
@@ -178,7 +207,7 @@ class ReadPool:
         closing = [connection for connection, _since_s in self._free]
         self._free.clear()
         for connection in closing:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
             await connection.close()
         self.drop()
 

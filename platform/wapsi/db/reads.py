@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from wapsi.config import Settings
-from wapsi.db.driver import ReadPool
+from wapsi.db.driver import Plans, ReadPool
 from wapsi.db.errors import is_for_the_primary, is_unreachable, operational_errors_in_words
 from wapsi.db.replica import Replica
 from wapsi.telemetry.statements import noted
@@ -40,9 +40,9 @@ class Reads:
             return await noted(self._run(sql, arguments), sql)
 
     async def fetch_current(self, sql: str, *arguments: Any) -> Sequence[asyncpg.Record]:
-        """From the primary: for what callers have written themselves."""
+        """From the primary, by keys: for what callers have written themselves."""
         async with operational_errors_in_words():
-            return await noted(self._primary.fetch(sql, arguments), sql)
+            return await noted(self._primary.fetch(sql, arguments, Plans.BY_KEYS), sql)
 
     async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
         """The first row, or None."""

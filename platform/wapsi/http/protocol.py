@@ -119,7 +119,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if size > HEADERS_MAX_BYTES or len(self.headers) > HEADERS_MAX:
                 self._refuse(431)
         super().on_headers_complete()
-        self.scope["extensions"] = {WHOLE_ANSWER: self.cycle}  # type: ignore[typeddict-unknown-key]
+        self.scope["extensions"] = {WHOLE_ANSWER: self.cycle}  # type: ignore[dict-item]
         self.awaited, self._body_bytes, self._around_bytes, self._answered_s = Awaited.BODY, 0, 0, None
         self._began_s = self.loop.time()
 

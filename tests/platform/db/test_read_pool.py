@@ -8,7 +8,7 @@ import pytest
 
 from tests.databases import SQL
 from wapsi.config import Settings
-from wapsi.db.driver import ReadPool
+from wapsi.db.driver import Plans, ReadPool
 from wapsi.db.errors import DatabaseUnavailable, DatabaseUnreachable
 
 Make = Callable[..., ReadPool]
@@ -37,6 +37,47 @@ async def test_one_caller_uses_one_connection(make_pool: Make) -> None:
     pool = make_pool()
     assert len({await sleep(pool, 0) for _ in range(5)}) == 1
     assert (pool.size, pool.in_use) == (1, 0)
+
+
+SETTINGS = (
+    "SELECT pg_backend_pid(), current_setting('plan_cache_mode'), current_setting('enable_seqscan'),"
+    " current_setting('enable_hashjoin'), current_setting('enable_mergejoin')"
+)
+BY_KEYS, BY_VALUE = ("auto", "off", "off", "off"), ("force_custom_plan", "on", "on", "on")
+
+
+async def told(pool: ReadPool, plans: Plans) -> tuple[Any, ...]:
+    [row] = await pool.fetch(SETTINGS, (), plans)
+    return tuple(row)
+
+
+async def test_what_is_read_by_keys_has_a_connection_whose_plans_are_kept(make_pool: Make) -> None:
+    pool = make_pool(database_reads_pool_size=2)
+    for _ in range(3):
+        (one, *by_keys), (other, *by_value) = await told(pool, Plans.BY_KEYS), await told(pool, Plans.BY_VALUE)
+        assert (tuple(by_keys), tuple(by_value)) == (BY_KEYS, BY_VALUE)
+        assert one != other
+    assert (pool.size, pool.in_use) == (2, 0)
+
+
+async def test_where_no_more_may_be_opened_a_connection_is_told_anew(make_pool: Make) -> None:
+    pool = make_pool(database_reads_pool_size=1)
+    for plans, wanted in ((Plans.BY_VALUE, BY_VALUE), (Plans.BY_KEYS, BY_KEYS)) * 2:
+        _pid, *settings = await told(pool, plans)
+        assert tuple(settings) == wanted
+    assert (pool.size, pool.in_use) == (1, 0)
+
+
+async def test_one_that_goes_away_while_it_is_told_leaves_nobody_the_wrong_plans(make_pool: Make) -> None:
+    pool = make_pool(database_reads_pool_size=1)
+    for turns in range(1, 12):
+        reading = asyncio.ensure_future(told(pool, Plans.BY_KEYS))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        _pid, *settings = await told(pool, Plans.BY_VALUE)
+        assert tuple(settings) == BY_VALUE
 
 
 async def test_it_never_has_more_connections_than_it_may(make_pool: Make) -> None:
