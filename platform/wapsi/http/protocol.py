@@ -197,7 +197,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 def encoded_head(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Of our own headers, which need no look at what is in them each time."""
-    return b"".join(b"%b: %b\r\n" % pair for pair in headers)
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 async def answer_whole(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> None:

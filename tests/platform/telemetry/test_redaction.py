@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from wapsi.telemetry import redaction
 from wapsi.telemetry.log_records import LogRecords
 from wapsi.telemetry.redaction import REDACTED, Redacting, clean, safe_path
 from wapsi.telemetry.setup import Telemetry
@@ -29,6 +32,12 @@ CANARIES = [
 @pytest.mark.parametrize("words", ["{}", "no account {} here", "/v1/customers/{}/orders", "({})"])
 def test_what_looks_personal_is_put_out(canary: str, words: str) -> None:
     assert canary not in clean(words.format(canary))
+
+
+@given(st.from_regex(redaction._OURS, fullmatch=True))
+def test_what_is_told_by_a_look_is_what_the_patterns_would_leave(value: str) -> None:
+    assert redaction._PERSONAL.sub(REDACTED, value) == value
+    assert clean(value) == value
 
 
 @pytest.mark.parametrize(
