@@ -229,8 +229,9 @@ def count_sql(queries: int, *, tier: int) -> str:
 
 
 def _found(rows: Sequence[asyncpg.Record]) -> _Found:
-    """The counts come with every row, and alone where there is none."""
-    return _Found([row for row in rows if row["id"] is not None], rows[0]["examined"], rows[0]["matched"])
+    """The counts come with every row, and alone where there is none but some were examined."""
+    counts = (rows[0]["examined"], rows[0]["matched"]) if rows else (0, 0)
+    return _Found([row for row in rows if row["id"] is not None], *counts)
 
 
 # Of what is `found` by its document. By OFFSET the planner cannot read all listings instead.
@@ -257,7 +258,7 @@ def statement(
     after: Sequence[int | UUID] | None,
     limit: int,
 ) -> tuple[str, list[object]]:
-    """SQL and its arguments: rows of id, key, examined and matched, at least one."""
+    """SQL and its arguments: rows of id, key, examined and matched."""
     filters = filter_lexemes(query)
     key, descending = _ORDERS[order]
     arguments: list[object] = [tsquery(terms, filters), rank_tsquery(terms)]
@@ -270,18 +271,24 @@ def statement(
         sign = "<" if descending else ">"
         position = f" WHERE (key, id) {sign} (${len(arguments) - 1}::int8, ${len(arguments)}::uuid)"
     arguments.append(limit)
-    examined = EXAMINED if conditions else CANDIDATES
-    found = with_lexemes(tier, "id, document, quality", 1, examined)
-    if conditions or key in ("price_minor", "net_minor"):
-        found = f"SELECT found.*, listing.* FROM ({found}) found {LISTING}"  # noqa: S608
     direction = " DESC" if descending else ""
+    ordered = f"ORDER BY key{direction}, id{direction} LIMIT"
+    page = f"{position} {ordered} ${len(arguments)}"
+    found = with_lexemes(tier, "id, document, quality", 1, EXAMINED if conditions else CANDIDATES)
+    # $2 is named everywhere, so that every statement has the same arguments.
+    if not conditions:
+        # Most searches: half the planning of the other, and documents are not kept.
+        matched = (
+            f"SELECT id, {key} AS key, count(*) OVER () AS matched FROM ({found}) found WHERE $2::text IS NOT NULL"  # noqa: S608
+        )
+        best = f"SELECT * FROM ({matched}) matched {ordered} {MAX_RESULTS}"  # noqa: S608
+        return f"SELECT id, key, matched AS examined, matched FROM ({best}) best{page}", arguments  # noqa: S608
     sql = (
-        f"WITH examined AS ({found}),"  # noqa: S608
-        f" matched AS (SELECT id, {key} AS key FROM examined WHERE {' AND '.join(conditions) or 'true'}"
-        # Named, so that every statement has the same arguments.
+        f"WITH examined AS (SELECT found.*, listing.* FROM ({found}) found {LISTING}),"  # noqa: S608
+        f" matched AS (SELECT id, {key} AS key FROM examined WHERE {' AND '.join(conditions)}"
         f" AND $2::text IS NOT NULL LIMIT {CANDIDATES}),"
-        f" best AS (SELECT id, key FROM matched ORDER BY key{direction}, id{direction} LIMIT {MAX_RESULTS}),"
-        f" page AS (SELECT id, key FROM best{position} ORDER BY key{direction}, id{direction} LIMIT ${len(arguments)})"
+        f" best AS (SELECT id, key FROM matched {ordered} {MAX_RESULTS}),"
+        f" page AS (SELECT id, key FROM best{page})"
         " SELECT page.id, page.key, counts.examined, counts.matched FROM (SELECT (SELECT count(*) FROM examined)"
         " AS examined, (SELECT count(*) FROM matched) AS matched) counts LEFT JOIN page ON true"
         f" ORDER BY page.key{direction}, page.id{direction}"
