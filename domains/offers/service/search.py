@@ -76,11 +76,13 @@ class SearchResult:
 class _Found:
     """What a tier gave: `examined` offers have the lexemes, `matched` of them what else is asked for."""
 
-    rows: Sequence[asyncpg.Record]
+    hits: list[SearchHit]
     examined: int
     matched: int
 
 
+# Beside the tiers, in a cursor: all offers, behind those that were ranked for the first page.
+_REST = 3
 # A tier in a cursor that is not of the words as they were typed: these are added to it.
 _CORRECTED, _CUT, _WHOLE = 10, 20, 40
 
@@ -102,18 +104,16 @@ async def search(
         return SearchResult([], relaxed=False, more=False)
     if after is not None:
         return await _next_page(reads, query, terms, order, after, limit)
-    found, tier = await _first_page(reads, query, terms, order, limit)
+    found = await _first_page(reads, query, terms, order, limit)
     if found.examined or await _known(reads, query, terms):
         # The words are right; it is the rest that nothing fulfils.
-        return _result(found, tier, limit)
+        return _result(found, limit)
     known = await corrections(reads, terms)
     if known:
-        found, tier = await _first_page(reads, query, corrected_terms(terms, known), order, limit)
-        tier += _CORRECTED
+        found = await _first_page(reads, query, corrected_terms(terms, known), order, limit, words=_CORRECTED)
     if not found.examined:
-        found, tier = await _first_page(reads, query, cut_terms(terms), order, limit)
-        tier += _CUT
-    return _result(found, tier, limit)
+        found = await _first_page(reads, query, cut_terms(terms), order, limit, words=_CUT)
+    return _result(found, limit)
 
 
 async def _next_page(
@@ -126,7 +126,7 @@ async def _next_page(
 ) -> SearchResult:
     """From the sample, and with the words, of the page before."""
     code = after[0]
-    if code < 0 or code % 10 > LARGEST_TIER or code >= 2 * _WHOLE:
+    if code < 0 or code % 10 > _REST or code >= 2 * _WHOLE:
         return SearchResult([], relaxed=False, more=False)
     relaxation = code % _WHOLE // 10 * 10
     if relaxation == _CORRECTED:
@@ -135,35 +135,58 @@ async def _next_page(
         terms = cut_terms(terms)
     if code >= _WHOLE:
         terms = whole(terms)
-    sql, arguments = statement(query, terms, order, tier=code % 10, after=after[1:], limit=limit + 1)
-    return _result(_found(await reads.fetch(sql, *arguments)), code, limit)
+    return _result(await _ask(reads, query, terms, order, code, after=after[1:], limit=limit), limit)
 
 
-def _result(found: _Found, code: int, limit: int) -> SearchResult:
-    hits = [SearchHit(row["id"], code, row["key"]) for row in found.rows[:limit]]
-    return SearchResult(hits, relaxed=code % _WHOLE >= _CORRECTED and bool(hits), more=len(found.rows) > limit)
+def _result(found: _Found, limit: int) -> SearchResult:
+    relaxed = any(hit.tier % _WHOLE >= _CORRECTED for hit in found.hits)
+    return SearchResult(found.hits[:limit], relaxed=relaxed, more=len(found.hits) > limit)
 
 
 async def _first_page(
-    reads: Reads, query: SearchQuery, terms: Sequence[Term], order: SearchOrder, limit: int
-) -> tuple[_Found, int]:
-    """From the smallest sample that has enough; also its tier."""
-
-    async def ask(terms: Sequence[Term], tier: int) -> _Found:
-        sql, arguments = statement(query, terms, order, tier=tier, after=None, limit=limit + 1)
-        return _found(await reads.fetch(sql, *arguments))
-
+    reads: Reads, query: SearchQuery, terms: Sequence[Term], order: SearchOrder, limit: int, *, words: int = 0
+) -> _Found:
+    """From the smallest sample that has enough; `words` says in cursors how they were relaxed."""
     narrow: Sequence[Term] | None = None
     for tier in range(LARGEST_TIER, 0, -1):
-        found = await ask(terms, tier)
+        found = await _ask(reads, query, terms, order, words + tier, limit=limit)
         # Where conditions leave little of much, the next sample would be the whole of it.
         if found.matched >= ENOUGH or found.examined >= WIDE:
-            return found, tier
+            break
         if tier == 1 or found.examined <= RARE:
             narrow = await among_all(reads, query, terms)
         if narrow is not None:
-            return await ask(narrow, 0), 0 if list(narrow) == list(terms) else _WHOLE
-    return found, 1
+            code = words + (0 if list(narrow) == list(terms) else _WHOLE)
+            return await _ask(reads, query, narrow, order, code, limit=limit)
+    return found
+
+
+async def _ask(
+    reads: Reads,
+    query: SearchQuery,
+    terms: Sequence[Term],
+    order: SearchOrder,
+    code: int,
+    *,
+    after: tuple[int, UUID] | None = None,
+    limit: int,
+) -> _Found:
+    """The first hits of what a cursor's `code` stands for, one more than `limit`; further ones follow behind it."""
+    tier = code % 10
+    # Of all offers most documents lie on the disk: a first page reads so many, further ones the others.
+    is_parted = tier in (0, _REST) and order is SearchOrder.RELEVANCE and not query.narrows
+    part = None if not is_parted else slice(ENOUGH, CANDIDATES) if tier == _REST else slice(ENOUGH)
+    sql, arguments = statement(
+        query, terms, order, tier=0 if tier == _REST else tier, part=part, after=after, limit=limit + 1
+    )
+    found = _found(await reads.fetch(sql, *arguments), code)
+    missing = limit + 1 - len(found.hits)
+    is_full = found.examined >= ENOUGH or (after is not None and not found.hits)
+    if not (is_parted and tier == 0 and missing > 0 and is_full):
+        return found
+    rest = await _ask(reads, query, terms, order, code + _REST, limit=missing - 1)
+    examined = found.examined + rest.examined
+    return _Found([*found.hits, *rest.hits], examined, examined)
 
 
 async def _known(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> bool:
@@ -206,17 +229,19 @@ def limited(rows: int | str) -> str:
     return f"LIMIT (SELECT {rows}::int8)"
 
 
-def with_lexemes(tier: int, columns: str, number: int | str, rows: int | str) -> str:
+def with_lexemes(tier: int, columns: str, number: int | str, rows: int | str, *, beyond: int = 0) -> str:
     """A SELECT of at most `rows` of the tier's offers that have the lexemes of the argument with that number.
 
-    The tier is a constant in it: so the planner leaves out the partitions that it does not need. Of the lexemes it sees
-    nothing, and plans for all alike: by how common it believes each to be, it would read a whole sample where two
-    common ones are hardly ever together.
+    Samples come first: they are good offers, and in memory; `beyond` so many of them it begins. The planner knows the
+    sample, and looks at its partition only. Of the lexemes it sees nothing, and plans for all alike: by how common it
+    believes each to be, it would read a whole sample where two common ones are hardly ever together.
     """
-    return (
-        f"SELECT {columns} FROM offer_documents WHERE sample >= {tier}"  # noqa: S608
-        f" AND document @@ (SELECT ${number}::text::tsquery) {limited(rows)}"
+    samples = (
+        f"SELECT {columns} FROM offer_documents WHERE sample = {sample}"  # noqa: S608
+        f" AND document @@ (SELECT ${number}::text::tsquery)"
+        for sample in range(LARGEST_TIER, tier - 1, -1)
     )
+    return f"{' UNION ALL '.join(samples)} {limited(rows)}{f' OFFSET {beyond}' if beyond else ''}"
 
 
 def count_sql(queries: int, *, tier: int) -> str:
@@ -228,10 +253,10 @@ def count_sql(queries: int, *, tier: int) -> str:
     return f"SELECT {', '.join(counts)}"
 
 
-def _found(rows: Sequence[asyncpg.Record]) -> _Found:
+def _found(rows: Sequence[asyncpg.Record], code: int) -> _Found:
     """The counts come with every row, and alone where there is none but some were examined."""
     counts = (rows[0]["examined"], rows[0]["matched"]) if rows else (0, 0)
-    return _Found([row for row in rows if row["id"] is not None], *counts)
+    return _Found([SearchHit(row["id"], code, row["key"]) for row in rows if row["id"] is not None], *counts)
 
 
 # Of what is `found` by its document. By OFFSET the planner cannot read all listings instead.
@@ -255,10 +280,11 @@ def statement(
     order: SearchOrder,
     *,
     tier: int,
+    part: slice | None = None,
     after: Sequence[int | UUID] | None,
     limit: int,
 ) -> tuple[str, list[object]]:
-    """SQL and its arguments: rows of id, key, examined and matched."""
+    """SQL and its arguments: rows of id, key, examined and matched. `part` of the candidates is ranked, or all."""
     filters = filter_lexemes(query)
     key, descending = _ORDERS[order]
     arguments: list[object] = [tsquery(terms, filters), rank_tsquery(terms)]
@@ -274,7 +300,8 @@ def statement(
     direction = " DESC" if descending else ""
     ordered = f"ORDER BY key{direction}, id{direction} LIMIT"
     page = f"{position} {ordered} ${len(arguments)}"
-    found = with_lexemes(tier, "id, document, quality", 1, EXAMINED if conditions else CANDIDATES)
+    first, end = (0, EXAMINED if conditions else CANDIDATES) if part is None else (part.start or 0, part.stop)
+    found = with_lexemes(tier, "id, document, quality", 1, end - first, beyond=first)
     # $2 is named everywhere, so that every statement has the same arguments.
     if not conditions:
         # Most searches: half the planning of the other, and documents are not kept.

@@ -148,6 +148,22 @@ async def test_no_more_than_the_limit_can_be_paged_through(
     assert len(await pages(reads, SearchQuery(words="kurta"), SearchOrder.RELEVANCE, 4)) == 10
 
 
+@pytest.mark.parametrize("limit", [3, 4, 7, 50])
+async def test_of_all_offers_the_first_ranked_come_first_and_the_rest_behind_them(
+    shop: Any, item: Item, reads: Reads, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Seven are enough for a first page: the others are read for those who go on, and all come once."""
+    monkeypatch.setattr(searching, "ENOUGH", 7)
+    await shop.sync([item(str(n), title=f"Kurta{' red' * (n % 3)}") for n in range(23)])
+    query = SearchQuery(words="kurta")
+    found = await pages(reads, query, SearchOrder.RELEVANCE, limit)
+    assert len(found) == len(set(found)) == 23
+    asked: Any = Asked(reads)
+    first = await search(asked, query, after=None, limit=limit)
+    assert [hit.id for hit in first.hits] == found[:limit]
+    assert asked.tiers == ["2", "0"] + ["0"] * (limit >= 7)
+
+
 async def test_what_many_offers_have_is_searched_in_a_sample_of_the_good_ones(
     shop: Any, item: Item, reads: Reads, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +188,8 @@ class Asked:
         self.tiers: list[str] = []
 
     async def fetch(self, sql: str, *arguments: Any) -> Any:
-        self.tiers += re.findall(r"sample >= (\d)", sql)
+        if samples := re.findall(r"sample = (\d)", sql):
+            self.tiers.append(min(samples))
         return await self._reads.fetch(sql, *arguments)
 
 
