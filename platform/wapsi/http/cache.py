@@ -47,6 +47,10 @@ Header = tuple[bytes, bytes]
 Key = tuple[str, bytes, bytes]
 
 
+def _nothing() -> None:
+    """The extension of servers that have none."""
+
+
 class HotReads(Protocol):
     """Counts what is answered here and so never reaches the application's telemetry."""
 
@@ -242,7 +246,7 @@ class ReadCache:
         request_id = request_id or b"%032x" % random.getrandbits(128)
         is_known = known is not None and _names(known, entry.etag)
         status, shown, body = (304, entry.unchanged, b"") if is_known else (200, entry.whole, entry.body)
-        cycle = scope.get("extensions", _NONE).get(WHOLE_ANSWER)
+        cycle = scope.get("extensions", _NONE).get(WHOLE_ANSWER, _nothing)()
         if cycle is None:
             headers = [*shown.headers, (b"x-request-id", request_id)]
             await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any
+from weakref import ref
 
 import orjson
 import structlog
@@ -43,7 +44,7 @@ _CLOSING = {
 _TITLES = {400: "Bad Request", 414: "URI Too Long", 431: "Request Header Fields Too Large"}
 
 
-# An extension of the scope: its value is for answer_whole.
+# An extension of the scope: a weak reference to what answer_whole takes.
 WHOLE_ANSWER = "wapsi.whole_answer"
 
 
@@ -119,7 +120,8 @@ class GuardedProtocol(HttpToolsProtocol):
             if size > HEADERS_MAX_BYTES or len(self.headers) > HEADERS_MAX:
                 self._refuse(431)
         super().on_headers_complete()
-        self.scope["extensions"] = {WHOLE_ANSWER: self.cycle}  # type: ignore[dict-item]
+        # Weakly: the cycle has the scope, and a ring of the two would be left to the garbage collector.
+        self.scope["extensions"] = {WHOLE_ANSWER: ref(self.cycle)}  # type: ignore[dict-item]
         self.awaited, self._body_bytes, self._around_bytes, self._answered_s = Awaited.BODY, 0, 0, None
         self._began_s = self.loop.time()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -42,7 +43,7 @@ class App:
         self.scopes.append(scope)
         if scope["path"] == "/whole":
             head = encoded_head([(b"content-length", b"5"), (b"etag", b'"1"')])
-            await answer_whole(scope["extensions"][WHOLE_ANSWER], 200, head, b"whole")
+            await answer_whole(scope["extensions"][WHOLE_ANSWER](), 200, head, b"whole")
             return
         size, more = 0, scope["path"] != "/answer-first"
         while more:
@@ -238,6 +239,21 @@ async def test_a_body_in_many_small_pieces_is_served(connect: Connect) -> None:
     connection = await connect()
     await connection.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 50_000 + b"0\r\n\r\n")
     assert await connection.answer() == (200, b"50000")
+
+
+async def test_a_request_that_is_answered_leaves_nothing_to_the_garbage_collector(connect: Connect, app: App) -> None:
+    """Rings of objects are freed all at once, which stops the process for a tenth of a second."""
+    connection = await connect()
+    gc.collect()
+    gc.disable()
+    try:
+        for head in (WHOLE, HEAD, WHOLE, HEAD):
+            await connection.send(head + b"\r\n")
+            await connection.answer()
+        left = [scope["extensions"][WHOLE_ANSWER]() for scope in app.scopes[:-1]]
+    finally:
+        gc.enable()
+    assert left == [None, None, None]
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET", HEAD, HEAD + b"X-Slow: ", b"\r\n"])
