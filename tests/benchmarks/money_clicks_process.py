@@ -122,7 +122,7 @@ class Run:
 async def main() -> None:
     runtime = make_runtime(Settings(), Telemetry("bench", get_telemetry_settings()), role="bench")
     run = Run(runtime, sys.argv[1], json.loads(await asyncio.to_thread(sys.stdin.readline)))
-    calm_collector()
+    calm_collector(serving=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         wanted = json.loads(line)
         print(json.dumps(await run.run(wanted["how"], wanted["callers"], wanted["seconds"])), flush=True)

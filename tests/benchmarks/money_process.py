@@ -74,7 +74,7 @@ async def main() -> None:
     settings = Settings()
     runtime = make_runtime(settings, Telemetry("bench", get_telemetry_settings()), role="bench")
     callers = Callers(runtime)
-    calm_collector()
+    calm_collector(serving=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         wanted = json.loads(line)
         lines = _lines(Path(wanted["file"]), wanted["first"], wanted["count"])

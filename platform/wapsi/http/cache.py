@@ -30,8 +30,12 @@ log = structlog.get_logger(__name__)
 
 CACHED = {"x-cached": True}
 STALE_S = 0.75
-# Offers expire and sales begin without a publication.
+# Offers expire and sales begin without a publication. What was made together does not grow old together: each answer
+# has a limit of its own, between three quarters of this and the whole.
 MAX_AGE_S = 30.0
+# So many are computed anew at once while the old ones are served: the others of the reads' connections are for pages
+# that are not in memory.
+REFRESHES_AT_ONCE = 3
 STALE_ON_ERROR_S = 60.0
 MAX_QUERY_BYTES = 2048
 # For our own bookkeeping: the headers, the key, the objects.
@@ -75,6 +79,7 @@ class _Entry:
 
     generation: int
     made_s: float
+    old_at_s: float
     route: str
     etag: bytes
     whole: _Head
@@ -134,14 +139,15 @@ class ReadCache:
             except DatabaseUnavailable:
                 self._hot_reads.count("stale_on_error")
                 return time.monotonic() - entry.made_s < STALE_ON_ERROR_S
-        age_s = time.monotonic() - entry.made_s
-        if entry.generation == versions.generation and age_s < MAX_AGE_S:
+        now_s = time.monotonic()
+        if entry.generation == versions.generation and now_s < entry.old_at_s:
             self._hot_reads.count("hit")
             return True
         # Who asks the database each time is not content with less than the newest.
-        if versions.is_polling and versions.outdated_for_s(entry.generation) < STALE_S and age_s < 2 * MAX_AGE_S:
+        is_passable = versions.outdated_for_s(entry.generation) < STALE_S and now_s - entry.made_s < 2 * MAX_AGE_S
+        if versions.is_polling and is_passable:
             self._hot_reads.count("stale")
-            if key not in self._computing:
+            if key not in self._computing and len(self._refreshing) < REFRESHES_AT_ONCE:
                 task = asyncio.ensure_future(self._lead(key, entry.route, scope, _nothing_more))
                 self._refreshing.add(task)
                 task.add_done_callback(self._refreshed)
@@ -223,7 +229,8 @@ class ReadCache:
         headers = [pair for pair in answer.headers if pair[0] not in _OF_ONE_CALLER]
         etag = next((value for name, value in headers if name == b"etag"), b"")
         whole, unchanged = _Head.of(headers), _Head.of([pair for pair in headers if pair[0] not in _OF_A_BODY])
-        entry = _Entry(generation, made_s, route, etag, whole, unchanged, body, size_bytes)
+        old_at_s = made_s + MAX_AGE_S * random.uniform(0.75, 1)  # noqa: S311  # no secret
+        entry = _Entry(generation, made_s, old_at_s, route, etag, whole, unchanged, body, size_bytes)
         if size_bytes > self._limit_bytes:
             return entry
         before = self._entries.pop(key, None)

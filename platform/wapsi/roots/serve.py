@@ -49,7 +49,7 @@ async def serve(settings: Settings, telemetry: Telemetry, *, rest: bool, grpc: b
             await running.enter_async_context(_serving_grpc(runtime, stop))
         if rest:
             await running.enter_async_context(_serving_rest(runtime, telemetry, stop))
-        calm_collector()
+        calm_collector(serving=True)
         await stop.wait()
 
 

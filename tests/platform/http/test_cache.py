@@ -239,6 +239,35 @@ async def test_a_page_nobody_read_for_long_after_a_publication_is_computed_anew(
         assert (await get("/shown/a")).json()["networks"] == 1
 
 
+async def test_few_of_many_outdated_answers_are_computed_anew_at_once(shop: Shop, get: Get, admin_sql: SQL) -> None:
+    """A page that is not in memory would wait behind all of them. Whoever reads the others again sees to those."""
+    names = [f"/shown/{number}" for number in range(12)]
+    async with shop.versions.polling():
+        for name in names:
+            await get(name)
+        await admin_sql(PUBLISH, "first")
+        await _until(lambda: shop.versions.generation == 2)
+        shop.delay_s = 0.05
+        await asyncio.gather(*map(get, names))
+        assert shop.counts.outcomes.count("stale") == 12
+        await asyncio.sleep(0.01)
+        assert shop.asked == 12 + cache.REFRESHES_AT_ONCE
+        shop.delay_s = 0
+        while {(await get(name)).json()["networks"] for name in names} != {1}:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_made_together_does_not_grow_old_together(
+    shop: Shop, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "MAX_AGE_S", 1.0)
+    for number in range(40):
+        await get(f"/shown/{number}")
+    limits_s = [entry.old_at_s - entry.made_s for entry in shop.cache._entries.values()]
+    assert all(0.75 <= limit_s <= 1 for limit_s in limits_s)
+    assert max(limits_s) - min(limits_s) > 0.1
+
+
 async def test_errors_are_not_kept_and_each_reader_asks_for_itself(shop: Shop, get: Get) -> None:
     shop.status, shop.delay_s = 404, 0.02
     answers = await asyncio.gather(*(get("/shown/a") for _ in range(3)))
