@@ -75,8 +75,8 @@ SHOWN = (
 )
 # Rows of publications that are still being written lie at the end of the index and cannot be seen (see
 # RunningPublicationRow): walking begins before them.
-_BEFORE_RUNNING = (
-    "o.id < coalesce((SELECT first_id FROM running_publications{of} ORDER BY first_id LIMIT 1),"
+_RUNNING = (
+    "coalesce((SELECT first_id FROM running_publications{of} ORDER BY first_id LIMIT 1),"
     " 'ffffffff-ffff-ffff-ffff-ffffffffffff')"
 )
 LEVELS = " > "
@@ -121,17 +121,20 @@ def newest_statement(sellers: Sellers, *, after: UUID | None, limit: int) -> tup
     order = "o.id DESC"
     if sellers.merchant_id is not None:
         merchant = statement.argument(sellers.merchant_id)
-        statement.where(f"o.merchant_id = {merchant}")
-        statement.where(_BEFORE_RUNNING.replace("{of}", f" WHERE merchant_id = {merchant}"))
-        # All have the same merchant: said so that the order is that of one index, and the planner is not tempted to
-        # walk from the newest offer of all through those of other merchants, whose number it may not know yet.
+        first_unseen = _RUNNING.replace("{of}", f" WHERE merchant_id = {merchant}")
+        if after is not None:
+            first_unseen = f"least({statement.argument(after)}::uuid, {first_unseen})"
+        # As a range, and not as equal to the one merchant: so the order is that of the merchant's index only. By the
+        # order of ids the planner would walk from the newest offer of all, where it believes that most are the
+        # merchant's, through those of others that are just being written.
+        statement.where(f"o.merchant_id >= {merchant} AND (o.merchant_id, o.id) < ({merchant}, {first_unseen})")
         order = "o.merchant_id DESC, o.id DESC"
     else:
-        statement.where(_BEFORE_RUNNING.replace("{of}", ""))
+        statement.where(f"o.id < {_RUNNING.replace('{of}', '')}")
         if sellers.excluded_ids:
             statement.where("o.merchant_id <> ALL({}::uuid[])", list(sellers.excluded_ids))
-    if after is not None:
-        statement.where("o.id < {}", after)
+        if after is not None:
+            statement.where("o.id < {}", after)
     sql = f"SELECT {SUMMARY_COLUMNS}, o.id AS key FROM offers o WHERE {statement.conditions} ORDER BY {order} LIMIT "  # noqa: S608  # constants
     return sql + statement.argument(limit), statement.arguments
 

@@ -242,6 +242,25 @@ async def test_no_statement_reads_a_whole_table_of_a_million_offers(million: asy
     assert found == {}
 
 
+@pytest.mark.parametrize("after", [None, SOME_ID])
+async def test_the_newest_of_a_merchant_who_has_most_offers_are_not_looked_for_among_all(
+    servers: Any, database_name: str, after: UUID | None
+) -> None:
+    """Behind the newest of all lie those that others are just writing: a quarter of a million, unseen."""
+    connection = await asyncpg.connect(servers.database(database_name, "postgres").replace("+asyncpg", ""))
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(_FILL.partition("INSERT INTO offer_listings")[0].replace(f"{OFFERS - 1}", "4999"))
+    await connection.execute("UPDATE offers SET merchant_id = $1", MERCHANT)
+    await connection.execute("ANALYZE offers")
+    sql, arguments = newest_statement(Sellers(MERCHANT), after=after, limit=21)
+    text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *arguments)
+    used = [node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "offers"]
+    assert [node["Index Name"] for node in used] == ["ix_offers_merchant_id_id"]
+    await transaction.rollback()
+    await connection.close()
+
+
 @pytest.mark.parametrize(
     ("sql", "tables"),
     [
