@@ -217,7 +217,9 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name == SHARED_DATA or not name.startswith(("WAPSI_", "OTEL_", "PG"))
+        if name == SHARED_DATA
+        # Compiled code is kept, as it is for the other tools.
+        or not name.startswith(("WAPSI_", "OTEL_", "PG", "PYTHONDONTWRITEBYTECODE"))
     }
 
 

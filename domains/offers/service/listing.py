@@ -200,6 +200,9 @@ def _branch(
     if fixed.is_gathered:
         return _gathered(key, where, direction, size)
     ordered = ", ".join(f"{one}{direction}" for one in order)
+    has_prices = wanted.price_min_minor is not None or wanted.price_max_minor is not None
+    if has_prices and sort is Sort.NEWEST and fixed.is_priced:
+        return _few_or_newest(where, ordered, size)
     return (
         f"SELECT shown.*, {key} AS key FROM offer_listings l CROSS JOIN LATERAL {SHOWN} shown"  # noqa: S608
         f" WHERE {where} ORDER BY {ordered} LIMIT {size}"
@@ -219,14 +222,34 @@ def _gathered(key: str, where: str, direction: str, size: str) -> str:
     )
 
 
+# What so few offers have is taken together and sorted; what more have is soon met among the newest.
+FEW = 1000
+
+
+def _few_or_newest(where: str, ordered: str, size: str) -> str:
+    """The newest of a brand or category whose price is in a range, whether nearly all of its offers have such a price
+    or hardly any: the planner does not know. So they are counted first, by the index of prices and up to a limit."""
+    few = f"SELECT l.id AS key FROM offer_listings l WHERE {where} ORDER BY l.price_minor LIMIT {FEW + 1}"  # noqa: S608
+    return (
+        f"WITH few AS MATERIALIZED ({few}) SELECT * FROM (SELECT shown.*, found.key FROM (SELECT key FROM few"  # noqa: S608
+        f" WHERE (SELECT count(*) FROM few) <= {FEW} ORDER BY key DESC) found"
+        " CROSS JOIN LATERAL (SELECT * FROM offer_listings WHERE id = found.key OFFSET 0) l"
+        f" CROSS JOIN LATERAL {SHOWN} shown ORDER BY found.key DESC LIMIT {size}) by_price"
+        " UNION ALL SELECT * FROM (SELECT shown.*, l.id AS key FROM offer_listings l"
+        f" CROSS JOIN LATERAL {SHOWN} shown WHERE (SELECT count(*) FROM few) > {FEW} AND {where}"
+        f" ORDER BY {ordered} LIMIT {size}) by_id"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """`columns` lead the order. `is_gathered`: no index has the rows in order, but one has all that conditions and
-    order need, and what a merchant has in it is little enough to be sorted."""
+    order need, and what a merchant has in it is little enough to be sorted. `is_priced`: one has them by price too."""
 
     conditions: Sequence[str]
     columns: Sequence[str]
     is_gathered: bool
+    is_priced: bool = False
 
 
 # What may be fixed where an index has the rest in the order of ids, and of prices.
@@ -252,8 +275,11 @@ def _fixed(statement: Statement, wanted: OfferFilter, sellers: Sellers, *, is_ne
         and (wanted.brand is None or wanted.category is None)
     )
     orders = _WITH_IDS if is_newest else _WITH_PRICES
+    in_stock_or_not = wanted.availability is None
     if wanted.category is None:
-        return [Fixed(conditions, _leading(columns, orders), can_gather and tuple(columns) not in orders)]
+        is_priced = in_stock_or_not and columns == ["l.brand"]
+        leading = _leading(columns, orders)
+        return [Fixed(conditions, leading, can_gather and tuple(columns) not in orders, is_priced)]
     # The category itself, and what begins with it and another level, which is in no order. The column sorts by bytes.
     path = category_key(wanted.category)
     below = path + LEVELS
@@ -262,7 +288,12 @@ def _fixed(statement: Statement, wanted: OfferFilter, sellers: Sellers, *, is_ne
     below_it = [f"l.category > {begin}", f"l.category < {end}", "l.category <> ''"]
     exact = [*columns, "l.category"]
     return [
-        Fixed([*conditions, *itself], _leading(exact, orders), can_gather and tuple(exact) not in orders),
+        Fixed(
+            [*conditions, *itself],
+            _leading(exact, orders),
+            can_gather and tuple(exact) not in orders,
+            is_priced=in_stock_or_not and exact == ["l.category"],
+        ),
         Fixed([*conditions, *below_it], _leading(columns, orders), can_gather),
     ]
 

@@ -8,7 +8,7 @@ import pytest
 
 from domains.merchants import service as merchants
 from domains.offers import schemas
-from domains.offers.service import publish
+from domains.offers.service import listing, publish
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.runtime import Runtime
 
@@ -119,6 +119,8 @@ async def test_an_unknown_merchant_is_not_found(api: Any) -> None:
         "currency=PKR&sort=-price",
         "currency=PKR&sort=net_price",
         "brand=mehr",
+        "brand=mehr&currency=PKR&price_min=1000",
+        "category=home&currency=PKR&price_max=9000",
         "merchant=shop&currency=PKR",
         "merchant=shop&brand=mehr&currency=PKR&sort=price",
         "merchant=shop&category=home&currency=PKR&sort=-price",
@@ -126,7 +128,11 @@ async def test_an_unknown_merchant_is_not_found(api: Any) -> None:
         "q=kurta&currency=PKR&sort=price",
     ],
 )
-async def test_pages_hold_every_offer_once_in_order(shop: Any, item: Item, api: Any, query: str) -> None:
+@pytest.mark.parametrize("few", [1000, 3])
+async def test_pages_hold_every_offer_once_in_order(
+    shop: Any, item: Item, api: Any, query: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "FEW", few)
     paths = ("Home", "Home > Kitchen")
     await shop.sync([item(str(n), price_minor=1000 + n // 3, product_types=[paths[n % 2]]) for n in range(23)])
     whole = (await api.get(f"/v1/offers?{query}&limit=200")).json()["items"]
