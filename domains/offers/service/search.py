@@ -32,6 +32,8 @@ from wapsi.db import Reads
 ENOUGH = 100
 # So many are ranked, and so many can be paged through.
 CANDIDATES = 500
+# Of all offers, where most documents lie on the disk, so many are ranked for the first pages, the samples' first.
+RANKED_FIRST = 60
 MAX_RESULTS = 500
 # So many are looked at where conditions that are no lexemes remain to be checked.
 EXAMINED = 3000
@@ -173,15 +175,14 @@ async def _ask(
 ) -> _Found:
     """The first hits of what a cursor's `code` stands for, one more than `limit`; further ones follow behind it."""
     tier = code % 10
-    # Of all offers most documents lie on the disk: a first page reads so many, further ones the others.
     is_parted = tier in (0, _REST) and order is SearchOrder.RELEVANCE and not query.narrows
-    part = None if not is_parted else slice(ENOUGH, CANDIDATES) if tier == _REST else slice(ENOUGH)
+    part = None if not is_parted else slice(RANKED_FIRST, CANDIDATES) if tier == _REST else slice(RANKED_FIRST)
     sql, arguments = statement(
         query, terms, order, tier=0 if tier == _REST else tier, part=part, after=after, limit=limit + 1
     )
     found = _found(await reads.fetch(sql, *arguments), code)
     missing = limit + 1 - len(found.hits)
-    is_full = found.examined >= ENOUGH or (after is not None and not found.hits)
+    is_full = found.examined >= RANKED_FIRST or (after is not None and not found.hits)
     if not (is_parted and tier == 0 and missing > 0 and is_full):
         return found
     rest = await _ask(reads, query, terms, order, code + _REST, limit=missing - 1)

@@ -152,8 +152,8 @@ async def test_no_more_than_the_limit_can_be_paged_through(
 async def test_of_all_offers_the_first_ranked_come_first_and_the_rest_behind_them(
     shop: Any, item: Item, reads: Reads, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """Seven are enough for a first page: the others are read for those who go on, and all come once."""
-    monkeypatch.setattr(searching, "ENOUGH", 7)
+    """Seven are ranked for a first page: the others are read for those who go on, and all come once."""
+    monkeypatch.setattr(searching, "RANKED_FIRST", 7)
     await shop.sync([item(str(n), title=f"Kurta{' red' * (n % 3)}") for n in range(23)])
     query = SearchQuery(words="kurta")
     found = await pages(reads, query, SearchOrder.RELEVANCE, limit)
