@@ -133,15 +133,19 @@ async def stored(admin_sql: SQL) -> dict[str, list[bytes]]:
     return found
 
 
+def read(found: dict[str, list[bytes]], keys: Keys) -> dict[str, list[str]]:
+    """Sorted: rows that are written anew lie elsewhere."""
+    return {name: sorted(keys.decrypt(data) for data in rows) for name, rows in found.items()}
+
+
 async def test_all_can_be_read_afterwards_without_the_earlier_secret(
     asma: Headers, reencrypt: Any, admin_sql: SQL, keys_after: Keys, runtime: Runtime
 ) -> None:
-    texts = {name: [runtime.keys.decrypt(data) for data in rows] for name, rows in (await stored(admin_sql)).items()}
+    texts = read(await stored(admin_sql), runtime.keys)
     assert all(texts.values()), "a column that the test has nothing in"
     done = await reencrypt()
     assert done.exit_code == 0, done.output
-    after = {name: [keys_after.decrypt(data) for data in rows] for name, rows in (await stored(admin_sql)).items()}
-    assert after == texts
+    assert read(await stored(admin_sql), keys_after) == texts
 
 
 async def test_an_account_is_still_known_to_be_there(
