@@ -225,7 +225,7 @@ def test_a_stop_is_quick_and_leaves_no_process(make: Make) -> None:
     server.start()
     started_at = time.monotonic()
     server.stop()
-    assert time.monotonic() - started_at < 3
+    assert time.monotonic() - started_at < 5, "by force"
     assert processes_in(server.data_dir) == []
 
 
