@@ -104,7 +104,9 @@ class Settings(BaseSettings):
     sms_secret: SecretStr | None = Field(None, description="whsec_…: signs what is posted to sms_url.")
 
     worker_threads: int = Field(5, ge=1, le=64)
-    worker_nice: int = Field(5, ge=0, le=19, description="How far workers give way to the API on a shared machine.")
+    worker_nice: int = Field(
+        10, ge=0, le=19, description="How far what no person waits for gives way to the API on a shared machine."
+    )
     sync_shrink_limit_percent: int = Field(
         30, ge=0, le=100, description="A FULL sync that would withdraw more than this share is quarantined."
     )

@@ -3,6 +3,7 @@
 import os
 import time
 from datetime import UTC, datetime
+from struct import pack, unpack
 from uuid import UUID, SafeUUID
 
 import uuid_utils
@@ -33,6 +34,11 @@ def id_of(text: str) -> UUID:
     return _made(uuid_utils.UUID(text).int)
 
 
+def plain_id(id_: UUID) -> UUID:
+    """Of the driver's own class, which JSON is not written from directly, one of the library's."""
+    return _made(id_.int)
+
+
 def new_ids(count: int) -> list[UUID]:
     """All of one moment, for what is written together."""
     # 48 bits of milliseconds, the version, 12 random bits, the variant, 62 random bits.
@@ -43,6 +49,28 @@ def new_ids(count: int) -> list[UUID]:
         bits = int.from_bytes(chance[start : start + 10])
         ids.append(_made(head | (bits >> 62 & 0xFFF) << 64 | bits & (1 << 62) - 1))
     return ids
+
+
+class AscendingIDs:
+    """Ids that follow `first`, as texts without hyphens, for rows that are written together.
+
+    The database makes one at a time, for which it may open the system's source of chance anew (two thirds of what
+    it took to make one, and a fifth of a COPY).
+    """
+
+    def __init__(self, first: UUID) -> None:
+        # The moment, and in 12 bits the part of a millisecond: it is what grows.
+        self._moment = (first.int >> 80) << 12 | first.int >> 64 & 0xFFF
+
+    def take(self, count: int) -> list[str]:
+        first = self._moment + 1
+        self._moment += count
+        words = [0] * (2 * count)
+        words[::2] = [(moment >> 12) << 16 | 7 << 12 | moment & 0xFFF for moment in range(first, first + count)]
+        words[1::2] = [chance >> 2 | 1 << 63 for chance in unpack(f"{count}Q", os.urandom(8 * count))]
+        # Written all at once, which takes half the time.
+        text = pack(f">{2 * count}Q", *words).hex()
+        return [text[start : start + 32] for start in range(0, 32 * count, 32)]
 
 
 def time_of(id_: UUID) -> datetime:

@@ -1,12 +1,10 @@
 """All commands in one. A command's module is imported only where it is the one that runs, or all are listed."""
 
-import sys
 from importlib import import_module
 
 import typer
 
 from wapsi.cli.demo import use_demo_environment
-from wapsi.cli.faults import run
 
 # The name of a command or a group of commands, the module, and what in it.
 _COMMANDS = {
@@ -70,7 +68,3 @@ def make_app(only: str | None = None) -> typer.Typer:
 def _choose_environment(context: typer.Context) -> None:
     if context.invoked_subcommand in _TOOLS:
         use_demo_environment()
-
-
-def main() -> None:
-    run(make_app(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -133,10 +133,10 @@ async def _issues(sync_id: str, server: Server) -> list[pb.SyncIssue]:
         return await producer.issues(sync_id, limit=LOOKED_AT)
 
 
-def read_items(file: Path, options: FeedOptions) -> Iterator[pb.OfferItem]:
+def read_items(file: Path, options: FeedOptions) -> Iterator[bytes]:
     """Raises FeedError."""
     with file.open("rb") as stream, open_feed(stream, name=file.name, options=options) as feed:
-        yield from feed.items()
+        yield from feed.serialised()
 
 
 def _digest(file: Path) -> str:

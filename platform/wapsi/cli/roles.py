@@ -11,6 +11,7 @@ from wapsi.config import Settings
 from wapsi.heartbeat import is_fresh
 from wapsi.migrations import run as migrations
 from wapsi.roots.errors import CannotListen
+from wapsi.scheduling import give_way
 from wapsi.telemetry.logs import configure_logs
 from wapsi.telemetry.scrape import MetricsPortTaken, serve_metrics
 from wapsi.telemetry.settings import get_telemetry_settings
@@ -44,6 +45,8 @@ def serve(
 
     settings, telemetry = _start("serve")
     both = rest == grpc
+    if grpc and not both:
+        give_way(settings.worker_nice)  # feeds and reports of sales: no person waits for them
     uvloop.run(run(settings, telemetry, rest=rest or both, grpc=grpc or both))
     telemetry.shutdown()
 
@@ -64,6 +67,7 @@ def scheduler() -> None:
     from wapsi.roots.scheduler import schedule
 
     settings, telemetry = _start("scheduler")
+    give_way(settings.worker_nice)
     asyncio.run(schedule(settings, telemetry))
     telemetry.shutdown()
 

@@ -21,7 +21,6 @@ from wapsi.clock import now
 from wapsi.config import Settings
 from wapsi.db import Database, WriteSession
 from wapsi.producer import Producer, ProgressReport
-from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.samples import DEFAULT_SEED, SampleShop, generate
 from wapsi.security.passwords import hash_password
 from wapsi.security.permissions import OperatorRole
@@ -174,7 +173,7 @@ async def _push_feeds(demo: Demo, shops: list[SampleShop], as_of: datetime) -> N
                 task = progress.add_task(f"{shop.name}", total=shop.offer_count)
                 await producer.push(
                     shop.slug,
-                    lambda shop=shop: _items(shop, as_of),  # type: ignore[misc]  # bound now, called in this iteration
+                    lambda shop=shop: _items(shop, as_of),  # bound now, called in this iteration
                     request_id=f"sample-{shop.slug}-1",
                     source=shop.feed_path.name,
                     on_progress=_shown(progress, task, shop),
@@ -182,7 +181,7 @@ async def _push_feeds(demo: Demo, shops: list[SampleShop], as_of: datetime) -> N
                 progress.update(task, completed=shop.offer_count)
 
 
-def _items(shop: SampleShop, as_of: datetime) -> Iterator[pb.OfferItem]:
+def _items(shop: SampleShop, as_of: datetime) -> Iterator[bytes]:
     options = FeedOptions(column_mapping=shop.column_mapping or None, default_currency=shop.currency, source_time=as_of)
     return read_items(shop.feed_path, options)
 

@@ -42,8 +42,8 @@ class Plans(Enum):
 
     # Each time, as connections are opened: a filter is worth its index or not depending on its value.
     BY_VALUE = "RESET plan_cache_mode; RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin"
-    # Once, for what is one caller's own: planning takes several times as long as reading it. It is few rows by their
-    # keys, however large the tables were at that moment.
+    # Once, for few rows by their keys or by an index of words: planning takes longer than reading them, and they are
+    # few however large the tables were at that moment.
     BY_KEYS = (
         "SET plan_cache_mode = auto; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
     )
@@ -65,7 +65,8 @@ class ReadPool:
         self._opening = 0
         # The one that was used last is lent first: the others may be closed after a while.
         self._free: list[tuple[asyncpg.Connection, float]] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        # True is a turn; False, that it did not come in time.
+        self._waiting: deque[asyncio.Future[bool]] = deque()
 
     async def fetch(self, sql: str, arguments: tuple[Any, ...], plans: Plans = Plans.BY_VALUE) -> list[asyncpg.Record]:
         """Raises DatabaseUnreachable, DatabaseUnavailable where none is free in time, and the driver's errors."""
@@ -125,18 +126,22 @@ class ReadPool:
         # Nobody overtakes those who wait.
         if not self._waiting and (connection := self._take_free(plans)) is not None:
             return connection
-        deadline_s = time.monotonic() + self._settings.database_pool_timeout_s
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._settings.database_pool_timeout_s
         while self._is_full:
-            turn = asyncio.get_running_loop().create_future()
+            turn: asyncio.Future[bool] = loop.create_future()
             self._waiting.append(turn)
+            # Not wait_for, which takes as long as all else here.
+            timer = loop.call_at(deadline_s, _give_up, turn)
             try:
-                await asyncio.wait_for(turn, deadline_s - time.monotonic())
-            except TimeoutError as error:
-                raise DatabaseUnavailable("The database did not answer. Try again in a moment.") from error
+                if not await turn:
+                    raise DatabaseUnavailable("The database did not answer. Try again in a moment.")
             except asyncio.CancelledError:
-                if turn.done():
+                if turn.done() and not turn.cancelled() and turn.result():
                     self._wake_next()  # it was our turn, and is another's now
                 raise
+            finally:
+                timer.cancel()
             if (connection := self._take_free(plans)) is not None:
                 return connection
         self._opening += 1
@@ -163,7 +168,7 @@ class ReadPool:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
+                turn.set_result(True)
                 return
 
     async def _connect(self) -> asyncpg.Connection:
@@ -210,6 +215,11 @@ class ReadPool:
             self._open.pop(connection, None)
             await connection.close()
         self.drop()
+
+
+def _give_up(turn: asyncio.Future[bool]) -> None:
+    if not turn.done():
+        turn.set_result(False)
 
 
 async def _decode_json(connection: asyncpg.Connection) -> None:

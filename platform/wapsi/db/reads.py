@@ -35,34 +35,35 @@ class Reads:
         """Grows whenever reads move to the other server, which may be older: see Replica."""
         return 0 if self._replica is None else self._replica.epoch
 
-    async def fetch(self, sql: str, *arguments: Any) -> Sequence[asyncpg.Record]:
+    async def fetch(self, sql: str, *arguments: Any, plans: Plans = Plans.BY_VALUE) -> Sequence[asyncpg.Record]:
+        """`plans`: whether the values that are asked for decide how."""
         async with operational_errors_in_words():
-            return await noted(self._run(sql, arguments), sql)
+            return await noted(self._run(sql, arguments, plans), sql)
 
     async def fetch_current(self, sql: str, *arguments: Any) -> Sequence[asyncpg.Record]:
         """From the primary, by keys: for what callers have written themselves."""
         async with operational_errors_in_words():
             return await noted(self._primary.fetch(sql, arguments, Plans.BY_KEYS), sql)
 
-    async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
+    async def fetchrow(self, sql: str, *arguments: Any, plans: Plans = Plans.BY_VALUE) -> asyncpg.Record | None:
         """The first row, or None."""
-        rows = await self.fetch(sql, *arguments)
+        rows = await self.fetch(sql, *arguments, plans=plans)
         return rows[0] if rows else None
 
-    async def _run(self, sql: str, arguments: tuple[Any, ...]) -> Sequence[asyncpg.Record]:
+    async def _run(self, sql: str, arguments: tuple[Any, ...], plans: Plans) -> Sequence[asyncpg.Record]:
         replica = self._replica
         if replica is None:
-            return await self._primary.fetch(sql, arguments)
+            return await self._primary.fetch(sql, arguments, plans)
         if await replica.is_usable():
             try:
-                return await self._standby.fetch(sql, arguments)
+                return await self._standby.fetch(sql, arguments, plans)
             except Exception as error:
                 if not is_for_the_primary(error):
                     raise
                 if is_unreachable(error):
                     replica.lose(error)
         replica.fell_back()
-        return await self._primary.fetch(sql, arguments)
+        return await self._primary.fetch(sql, arguments, plans)
 
     @property
     def pool_size(self) -> int:

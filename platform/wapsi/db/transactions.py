@@ -16,16 +16,29 @@ from wapsi.db.errors import operational_errors_in_words
 
 
 class Transactions:
-    """`write` as a Database's, but it yields the driver's connection."""
+    """`write` as a Database's, but it yields the driver's connection. `setup`: what each begins with, by SET LOCAL."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, setup: str = "") -> None:
         self._db = db
+        self._begin = f"BEGIN; {setup}"
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[asyncpg.Connection]:
         """Commits when the block ends, rolls back when it raises. Raises DatabaseUnavailable as sessions do."""
-        async with _connection(self._db) as driver, driver.transaction():
-            yield driver
+        async with _connection(self._db) as driver:
+            try:
+                # One round trip, of which the driver's own transactions would make two.
+                await driver.execute(self._begin)
+                yield driver
+                await driver.execute("COMMIT")
+            except asyncpg.InternalClientError as error:
+                # The server said goodbye, and the driver has only half understood.
+                driver.terminate()
+                raise asyncpg.ConnectionDoesNotExistError(str(error)) from error
+            except BaseException:
+                if not driver.is_closed() and driver.is_in_transaction():
+                    await driver.execute("ROLLBACK")
+                raise
 
 
 class Statements:

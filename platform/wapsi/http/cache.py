@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wapsi.db.errors import DatabaseUnavailable
 from wapsi.db.versions import Versions
 from wapsi.http.middleware import ACCEPTABLE_ID
-from wapsi.http.protocol import WHOLE_ANSWER, answer_whole, encoded_head
+from wapsi.http.protocol import answer_whole, answered_whole, cycle_of, encoded_head
 from wapsi.http.rate_limits import HEADERS as RATE_LIMIT_HEADERS
 
 log = structlog.get_logger(__name__)
@@ -44,15 +44,10 @@ OVERHEAD_BYTES = 3000
 # What an answer says to whoever asked first, and to nobody else.
 _OF_ONE_CALLER = (b"x-request-id", *RATE_LIMIT_HEADERS)
 _OF_A_BODY = (b"content-length", b"content-type")
-_NONE: Mapping[str, Any] = {}
 
 Header = tuple[bytes, bytes]
 # Path, query, and the origin that asks, where it is one whose answers differ (CORS).
 Key = tuple[str, bytes, bytes]
-
-
-def _nothing() -> None:
-    """The extension of servers that have none."""
 
 
 class HotReads(Protocol):
@@ -184,8 +179,7 @@ class ReadCache:
         elif entry is not None and _header(scope, b"if-none-match") is not None:
             await self._answer(entry, scope, send, started_s)
         else:
-            for message in answer.messages:
-                await send(message)
+            await _pass_on(answer, scope, send)
 
     def _lead(self, key: Key, route: str, scope: Scope, receive: Receive) -> Coroutine[Any, Any, "_Answer"]:
         """Asks the application; who comes meanwhile waits for it, from this call on."""
@@ -253,7 +247,7 @@ class ReadCache:
         request_id = request_id or b"%032x" % random.getrandbits(128)
         is_known = known is not None and _names(known, entry.etag)
         status, shown, body = (304, entry.unchanged, b"") if is_known else (200, entry.whole, entry.body)
-        cycle = scope.get("extensions", _NONE).get(WHOLE_ANSWER, _nothing)()
+        cycle = cycle_of(scope)
         if cycle is None:
             headers = [*shown.headers, (b"x-request-id", request_id)]
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -311,6 +305,13 @@ async def _ask(app: ASGIApp, scope: Scope, receive: Receive) -> _Answer:
     # A copy, with a state of its own: a refresh goes on when the request that caused it has been answered.
     await app({**scope, "headers": headers, "state": dict(scope.get("state", {}))}, receive, collect)
     return _Answer(messages)
+
+
+async def _pass_on(answer: _Answer, scope: Scope, send: Send) -> None:
+    cycle = cycle_of(scope)
+    if cycle is None or not await answered_whole(cycle, answer.status, answer.headers, answer.body):
+        for message in answer.messages:
+            await send(message)
 
 
 async def _nothing_more() -> Message:

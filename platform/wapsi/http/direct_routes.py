@@ -12,12 +12,13 @@ from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wapsi.errors import DomainError
+from wapsi.http.answers import JSONAnswer
 from wapsi.http.deps import get_runtime
 from wapsi.http.middleware import header_of
 from wapsi.http.problems import domain_problem
@@ -98,7 +99,7 @@ def own_way(router: APIRouter, endpoint: Callable[..., Any], answer: OwnAnswer) 
 
 def json_answer(answer: BaseModel) -> Response:
     """What a route answers with a model, by the model alone: FastAPI would look at all of it twice more."""
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return JSONAnswer(answer.model_dump_json().encode())
 
 
 class ShortWays:
@@ -111,6 +112,8 @@ class ShortWays:
         self.app = app
         self._by_begin: list[ShortWay] = []
         self._by_path: dict[tuple[str, str], ShortWay] = {}
+        # What a path of one route alone matches is always the same.
+        self._matched: dict[tuple[str, str], tuple[dict[str, Any], ShortWay]] = {}
         for way in ways:
             if way.is_of_one_path:
                 self._by_path |= {(method, way.begin): way for method in way.route.methods or ()}
@@ -132,7 +135,7 @@ class ShortWays:
         async def receive_again() -> Message:
             return received.pop(0) if received else await receive()
 
-        request = Request(scope, receive_noting)
+        request = _Request(scope, receive_noting)
         try:
             answer = await direct(request)
         except DomainError as error:
@@ -146,15 +149,40 @@ class ShortWays:
         # Below a root path the paths are others, which the routes know how to read.
         if scope.get("root_path"):
             return None
-        path = scope["path"]
-        only = self._by_path.get((scope["method"], path))
+        path, method = scope["path"], scope["method"]
+        known = self._matched.get((method, path))
+        if known is not None:
+            scope.update(known[0], path_params={})
+            return known[1].direct
+        only = self._by_path.get((method, path))
         for way in self._by_begin if only is None else (only,):
             if path.startswith(way.begin):
                 match, of_route = way.route.matches(scope)
                 if match is Match.FULL:
+                    if only is not None:
+                        self._matched[method, path] = dict(of_route), way
                     scope.update(of_route)
                     return way.direct
         return None
+
+
+class _Request(Request):
+    """Whose body is mostly there, in one piece: Starlette's way to it takes as long as what is done with it."""
+
+    async def body(self) -> bytes:
+        known: bytes | None = getattr(self, "_body", None)
+        if known is not None:
+            return known
+        pieces = []
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            pieces.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._body
 
 
 async def principal_with(request: Request, permission: Permission) -> Principal | None:

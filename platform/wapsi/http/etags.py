@@ -8,6 +8,9 @@ from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from wapsi.http.answers import JSONAnswer
+from wapsi.http.middleware import header_of
+
 # Browsers ask each time; a CDN may answer for a second by itself, and while it asks; and for a minute when we cannot.
 PUBLIC = "public, max-age=0, s-maxage=1, stale-while-revalidate=1, stale-if-error=60"
 # Keep it, but ask before using it.
@@ -19,11 +22,12 @@ def answer_with_etag(request: Request, answer: BaseModel | bytes, *, public: boo
     """JSON with its ETag, or 304 where If-None-Match names it. `public`: the same for every caller."""
     body = answer if isinstance(answer, bytes) else answer.model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": PUBLIC if public else PRIVATE}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    control = PUBLIC if public else PRIVATE
+    given = header_of(request.scope, b"if-none-match")
+    known = {tag.strip().removeprefix("W/") for tag in given.split(",")} if given else ()
     if etag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": control})
+    return JSONAnswer(body, headers=[(b"etag", etag.encode()), (b"cache-control", control.encode())])
 
 
 def encode(answer: Any) -> bytes:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from wapsi.db import Base, WriteSession
 from wapsi.db.base import CreatedAt
 from wapsi.errors import Category, Conflict, DomainError, Invalid
+from wapsi.http.answers import JSONAnswer
 from wapsi.http.deps import WriteDep, get_runtime
 from wapsi.personal_data import Holder
 from wapsi.security.principal import PrincipalKind, bearer_of
@@ -104,10 +105,10 @@ class Idempotency:
 
 
 def response_of(body: bytes, status: int, location: str | None, *, replayed: bool) -> Response:
-    headers = {"Idempotency-Replayed": "true"} if replayed else {}
+    headers = [(b"idempotency-replayed", b"true")] if replayed else []
     if location is not None:
-        headers["Location"] = location
-    return Response(body, status_code=status, media_type="application/json", headers=headers)
+        headers.append((b"location", location.encode("latin-1")))
+    return JSONAnswer(body, status, headers)
 
 
 def shown_once(answer: Response, made: Sequence[BaseModel]) -> Response:

@@ -10,7 +10,9 @@ from typing import Annotated
 import asyncpg
 from fastapi import Depends, Header, Request
 
+from wapsi.db.arrays import array
 from wapsi.db.errors import TextInvalid
+from wapsi.db.rows import add_rows
 from wapsi.errors import DomainError
 from wapsi.http.idempotency import (
     MAX_KEY_LENGTH,
@@ -21,13 +23,12 @@ from wapsi.http.idempotency import (
     key_reused,
 )
 
-_LOCK = """SELECT pg_try_advisory_xact_lock(hashtextextended(k.name, 0))
-    FROM unnest($1::text[]) WITH ORDINALITY AS k (name, number) ORDER BY k.number"""
-_KEPT = """SELECT k.number, a.fingerprint, a.status, a.body, a.location
-    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (scope, key, number)
-    JOIN idempotent_answers a ON a.scope = k.scope AND a.key = k.key"""
-_KEEP = """INSERT INTO idempotent_answers (scope, key, fingerprint, status, body, location)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::integer[], $5::bytea[], $6::text[])"""
+# Of each the lock and the answer. Who held the lock may have committed between the two: what is done then for a second
+# time breaks with its key, and its group with it, of which each is done alone, and finds the answer.
+_CLAIM = """SELECT pg_try_advisory_xact_lock(hashtextextended(k.name, 0)), a.fingerprint, a.status, a.body, a.location
+    FROM unnest($1::text::text[], $2::text::text[], $3::text::text[]) WITH ORDINALITY AS k (name, scope, key, number)
+    LEFT JOIN idempotent_answers a ON a.scope = k.scope AND a.key = k.key ORDER BY k.number"""
+_KEPT_COLUMNS = ("scope", "key", "fingerprint", "status", "body", "location")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +58,30 @@ async def claim(driver: asyncpg.Connection, requests: Sequence[KeyedRequest]) ->
 
     Until the transaction ends, nobody else does what is to be done. Of the same key twice in a group the first counts.
     """
-    # The locks first: what a statement sees was committed before it began, so the answers need one of their own.
-    rows = await driver.fetch(_LOCK, [request.lock_name for request in requests])
-    results: list[KeptAnswer | DomainError | None] = [None if row[0] else in_flight() for row in rows]
+    names = [request.lock_name for request in requests]
     scopes, keys = [request.scope for request in requests], [request.key for request in requests]
-    for number, fingerprint, status, body, location in await driver.fetch(_KEPT, scopes, keys):
-        if results[number - 1] is None:
-            same = fingerprint in requests[number - 1].fingerprints
-            results[number - 1] = KeptAnswer(status, body, location, replayed=True) if same else key_reused()
+    rows = await driver.fetch(_CLAIM, array(names), array(scopes), array(keys))
+    results: list[KeptAnswer | DomainError | None] = []
     seen: set[str] = set()
-    for position, request in enumerate(requests):
-        if results[position] is None and request.lock_name in seen:
-            results[position] = in_flight()
-        seen.add(request.lock_name)
+    for request, name, (is_locked, fingerprint, status, body, location) in zip(requests, names, rows, strict=True):
+        if not is_locked:
+            results.append(in_flight())
+        elif fingerprint is not None:
+            same = fingerprint in request.fingerprints
+            results.append(KeptAnswer(status, body, location, replayed=True) if same else key_reused())
+        else:
+            results.append(in_flight() if name in seen else None)
+        seen.add(name)
     return results
 
 
 async def keep(driver: asyncpg.Connection, answers: Sequence[tuple[KeyedRequest, KeptAnswer]]) -> None:
     """In the transaction that did the work, so that neither exists without the other."""
-    if not answers:
-        return
-    await driver.execute(
-        _KEEP,
-        [request.scope for request, _ in answers],
-        [request.key for request, _ in answers],
-        [request.fingerprints[0] for request, _ in answers],
-        [answer.status for _, answer in answers],
-        [answer.body for _, answer in answers],
-        [answer.location for _, answer in answers],
-    )
+    records = [
+        (request.scope, request.key, request.fingerprints[0], answer.status, answer.body, answer.location)
+        for request, answer in answers
+    ]
+    await add_rows(driver, "idempotent_answers", _KEPT_COLUMNS, records)
 
 
 async def keyed_request(request: Request, key: str | None, scope: str) -> KeyedRequest:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from wapsi.http.door import Door
 from wapsi.http.overload import HEALTH_PATHS
 from wapsi.http.problems import PROBLEM_JSON
 
@@ -25,7 +27,25 @@ _NOT_OURS = "#/components/schemas/HTTPValidationError"
 
 
 class DocumentedAPI(FastAPI):
-    """FastAPI, with a document that tells what its handlers and middleware do."""
+    """FastAPI, with a document that tells what its handlers and middleware do, and without its outer layers.
+
+    Those are for telemetry, limits of bodies and crashes, all of which wapsi.http.door sees to.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        await self.middleware_stack(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        layer: Any = super().build_middleware_stack()
+        while not isinstance(layer, Door):
+            layer = layer.app
+        return layer
 
     def openapi(self) -> Document:
         if self.openapi_schema is None:

@@ -9,7 +9,7 @@ import time
 
 import structlog
 from opentelemetry import metrics
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from wapsi.errors import Category
 from wapsi.http.refusals import refuse
@@ -27,15 +27,14 @@ _DETAIL = "Too many requests are under way here. Try again in a moment."
 
 
 class ConcurrencyLimit:
-    """Pure ASGI: at most `limit` requests are under way inside; one more waits WAIT_S, and then gets a 503.
+    """At most `limit` requests are under way; one more waits WAIT_S, and then gets a 503.
 
     The wait carries a burst, and slows down clients that come again at once: refusing those without it took all of the
     time that serving would have taken. Health checks are let through, or an overloaded process would be restarted for
     it. So is what matches `exempt`: uploads take as long as their senders do, and wait for the network and not for us.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, exempt: re.Pattern[str]) -> None:
-        self.app = app
+    def __init__(self, *, limit: int, exempt: re.Pattern[str]) -> None:
         self.limit = limit
         self.exempt = exempt
         self.under_way = 0
@@ -44,21 +43,18 @@ class ConcurrencyLimit:
         self._logged_s = float("-inf")
         self._refused_since_log = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in HEALTH_PATHS or self.exempt.fullmatch(scope["path"]):
-            await self.app(scope, receive, send)
-            return
-        if self.under_way < self.limit:
-            self.under_way += 1
-        elif not await self._wait():
-            await self._refuse(scope, send)
-            return
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self._leave()
+    def is_free(self, path: str) -> bool:
+        """Whether requests of this path need no place."""
+        return path in HEALTH_PATHS or self.exempt.fullmatch(path) is not None
 
-    async def _wait(self) -> bool:
+    def take(self) -> bool:
+        """A place, where there is one; then `leave`."""
+        if self.under_way >= self.limit:
+            return False
+        self.under_way += 1
+        return True
+
+    async def wait(self) -> bool:
         """Whether a place was handed over in time."""
         loop = asyncio.get_running_loop()
         place: asyncio.Future[bool] = loop.create_future()
@@ -68,13 +64,13 @@ class ConcurrencyLimit:
             return await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.result():
-                self._leave()  # it came too late for a client that has left
+                self.leave()  # it came too late for a client that has left
             raise
         finally:
             timer.cancel()
             self._waiting.pop(place, None)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Hands the place to whoever has waited longest."""
         while self._waiting:
             place = next(iter(self._waiting))
@@ -84,7 +80,7 @@ class ConcurrencyLimit:
                 return
         self.under_way -= 1
 
-    async def _refuse(self, scope: Scope, send: Send) -> None:
+    async def refuse(self, scope: Scope, send: Send) -> None:
         _refused.add(1)
         self._refused_since_log += 1
         now_s = time.monotonic()

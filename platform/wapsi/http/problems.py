@@ -10,7 +10,6 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wapsi.errors import Category, DomainError, FieldViolation
 from wapsi.telemetry.redaction import safe_path
@@ -109,7 +108,7 @@ def _words_of(item: Mapping[str, Any]) -> str:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, DomainError):
-        # FastAPI makes a 400 of whatever is raised while it reads a body, BodyLimit's refusal too.
+        # FastAPI makes a 400 of whatever is raised while it reads a body, wapsi.http.bodies' refusals too.
         return await domain_problem(request, error.__cause__)
     reasons = {404: "ROUTE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
     headers = dict(error.headers or {})
@@ -135,7 +134,8 @@ def _allowed_methods(request: Request) -> list[str]:
     return sorted(allowed)
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+async def unexpected_problem(request: Request, error: Exception) -> Response:
+    """Of a crash: what it was is in the log."""
     log.error("request_failed", exc_info=error, path=safe_path(request.url.path))
     return problem(
         request,
@@ -146,38 +146,11 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     )
 
 
-class UnexpectedErrors:
-    """Pure ASGI, innermost but for BodyLimit: the answer to a crash then passes RequestID, CORS and AccessLog.
-
-    Starlette's own handler for `Exception` stands outside of all middleware; it is left with what they themselves
-    might raise.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def send_noting_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_noting_start)
-        except Exception as error:
-            if scope["type"] != "http" or started:
-                raise  # an answer that has begun can only be cut off
-            response = await _unexpected(Request(scope), error)
-            await response(scope, receive, send)
-
-
 def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DomainError, domain_problem)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, unexpected_problem)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

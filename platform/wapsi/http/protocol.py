@@ -4,7 +4,7 @@ Whatever is refused here is refused before the application hears of it, and the 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 from weakref import ref
@@ -12,6 +12,7 @@ from weakref import ref
 import orjson
 import structlog
 from opentelemetry import metrics
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,11 @@ _TITLES = {400: "Bad Request", 414: "URI Too Long", 431: "Request Header Fields 
 
 # An extension of the scope: a weak reference to what answer_whole takes.
 WHOLE_ANSWER = "wapsi.whole_answer"
+
+_CONTROL = bytes({*range(0x20), 0x7F} - {ord("\t")})
+# By which uvicorn does more than write them; names are in lower case.
+_OF_FRAMES = (b"connection: ", b"transfer-encoding: ")
+_NONE: Mapping[str, Any] = {}
 
 
 class Awaited(Enum):
@@ -202,8 +208,27 @@ def encoded_head(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
+def encoded_answer_head(headers: Sequence[tuple[bytes, bytes]], body_bytes: int) -> bytes | None:
+    """For `answer_whole`; None where uvicorn has to look at it: the headers do not say that the body has so many bytes,
+    or have in them what no header may."""
+    length = b"%d" % body_bytes
+    if (b"content-length", length) not in headers:
+        return None
+    head = encoded_head(headers)
+    # Two of each line are its own.
+    if len(head) - len(head.translate(None, _CONTROL)) != 2 * len(headers):
+        return None
+    return None if any(name in head for name in _OF_FRAMES) else head
+
+
+def cycle_of(scope: Scope) -> RequestResponseCycle | None:
+    """What answer_whole takes; None with a server that is not ours, and when the request is over."""
+    reference = scope.get("extensions", _NONE).get(WHOLE_ANSWER)
+    return None if reference is None else reference()
+
+
 async def answer_whole(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> None:
-    """What two messages to uvicorn do, for a GET whose `head` has a content-length or that is a 304.
+    """What two messages to uvicorn do, for an answer whose `head` has a content-length or that is a 304; not to a HEAD.
 
     They check and put together each header anew, which takes as long as all else of an answer from memory.
     """
@@ -219,6 +244,17 @@ async def answer_whole(cycle: RequestResponseCycle, status: int, head: bytes, bo
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+
+
+async def answered_whole(
+    cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+) -> bool:
+    """False, and nothing is written, where uvicorn has to look at the headers. Not for a HEAD."""
+    head = encoded_answer_head(headers, len(body))
+    if head is None:
+        return False
+    await answer_whole(cycle, status, head, body)
+    return True
 
 
 async def close_slow_clients(connections: Iterable[Any]) -> None:

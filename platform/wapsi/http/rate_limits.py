@@ -11,10 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from wapsi.errors import Category
-from wapsi.http.overload import HEALTH_PATHS
 from wapsi.http.refusals import refuse
 from wapsi.limits import Policy, RateLimited, RateLimits, Verdict
 from wapsi.limits.client_address import ClientAddresses, subscriber_of
@@ -39,52 +38,37 @@ def limited(policy: Policy, *, by: str | None = None) -> dict[str, Any]:
     return {_EXTRA: {"policy": policy.name} | ({} if by is None else {"by": by})}
 
 
-class RateLimit:
-    """Pure ASGI: refuses an address that asks too often, and tells callers what they have left.
+class AddressLimits:
+    """Refuses an address that asks too often, or has too much under way; the Door asks it, but not for health checks.
 
-    Health checks are free. Whether limits are on or not, `scope["address"]` says who is at the other end.
+    Whether limits are on or not, `scope["address"]` says who is at the other end.
     """
 
-    def __init__(self, app: ASGIApp, *, limits: RateLimits, addresses: ClientAddresses) -> None:
-        self.app = app
+    def __init__(self, limits: RateLimits, addresses: ClientAddresses) -> None:
         self._limits = limits
         self._addresses = addresses
         self._places = places_of(limits.effective(ADDRESS))
         self._under_way: dict[str, int] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in HEALTH_PATHS:
-            await self.app(scope, receive, send)
-            return
+    def name(self, scope: Scope) -> bool:
+        """Into the scope. Whether there are limits."""
         scope["client_address"] = self._addresses.of(scope)
-        scope["address"] = address = subscriber_of(scope["client_address"])
-        if not self._limits.is_on:
-            await self.app(scope, receive, send)
-            return
+        scope["address"] = subscriber_of(scope["client_address"])
+        return self._limits.is_on
+
+    def arrive(self, address: str) -> bool:
+        """Then `leave`. Whether it has as much under way as it may."""
         under_way = self._under_way.get(address, 0)
         self._under_way[address] = under_way + 1
-        try:
-            verdict = await self._limits.hit(ADDRESS, address)
-            if verdict.allowed and under_way >= self._places:
-                verdict = replace(verdict, allowed=False, reset_after_s=PLACE_RETRY_S)
-            await self._admitted(scope, receive, send, verdict)
-        finally:
-            self._leave(address)
+        return under_way >= self._places
 
-    async def _admitted(self, scope: Scope, receive: Receive, send: Send, verdict: Verdict) -> None:
-        scope["rate_limits"] = verdicts = [verdict]
+    async def judge(self, address: str, *, is_beyond: bool) -> Verdict:
+        verdict = await self._limits.hit(ADDRESS, address)
+        if verdict.allowed and is_beyond:
+            return replace(verdict, allowed=False, reset_after_s=PLACE_RETRY_S)
+        return verdict
 
-        async def send_with_limits(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *headers_of(verdicts)]
-            await send(message)
-
-        if verdict.allowed:
-            await self.app(scope, receive, send_with_limits)
-        else:
-            await _refuse(scope, send_with_limits, verdict)
-
-    def _leave(self, address: str) -> None:
+    def leave(self, address: str) -> None:
         left = self._under_way[address] - 1
         if left:
             self._under_way[address] = left
@@ -176,7 +160,7 @@ def _own_limit(scope: Scope) -> tuple[Policy, str | None] | None:
     return None if found is None else (POLICIES[found["policy"]], found.get("by"))
 
 
-async def _refuse(scope: Scope, send: Send, verdict: Verdict) -> None:
+async def refuse_limited(scope: Scope, send: Send, verdict: Verdict) -> None:
     error = RateLimited(verdict.policy.name, verdict.reset_after_s)
     await refuse(
         scope,

@@ -1,8 +1,6 @@
 """Headers that tell browsers to do nothing with an answer but read it."""
 
-from collections.abc import Collection
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from collections.abc import Collection, Iterable
 
 Header = tuple[bytes, bytes]
 
@@ -20,33 +18,20 @@ _PAGES_POLICY = (
     b"font-src https://fonts.gstatic.com; img-src 'self' data: https://fastapi.tiangolo.com https://cdn.redoc.ly; "
     b"connect-src 'self'; worker-src blob:; frame-ancestors 'none'; base-uri 'none'"
 )
+_NOT_KEPT = (b"cache-control", b"no-store")
 _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 
 class SecurityHeaders:
-    """Pure ASGI. What says nothing of caches is kept by none: a route that may be cached says so itself."""
+    """What says nothing of caches is kept by none: a route that may be cached says so itself."""
 
-    def __init__(self, app: ASGIApp, *, pages: Collection[str | None] = (), strict_transport: bool = False) -> None:
-        self.app = app
+    def __init__(self, *, pages: Collection[str | None] = (), strict_transport: bool = False) -> None:
         self._pages = frozenset(pages)
         always = [*_ALWAYS, *([_STRICT_TRANSPORT] if strict_transport else [])]
-        self._of_answers = [*always, (b"content-security-policy", _API_POLICY)]
-        self._of_pages = [*always, (b"content-security-policy", _PAGES_POLICY)]
+        self._of_answers = [*always, (b"content-security-policy", _API_POLICY), _NOT_KEPT]
+        self._of_pages = [*always, (b"content-security-policy", _PAGES_POLICY), _NOT_KEPT]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        ours = self._of_pages if scope["path"] in self._pages else self._of_answers
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = message["headers"]
-                names = {name.lower() for name, _ in given}
-                added = [pair for pair in ours if pair[0] not in names]
-                if b"cache-control" not in names:
-                    added.append((b"cache-control", b"no-store"))
-                message["headers"] = [*given, *added]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
+    def beside(self, given: Iterable[Header], path: str) -> list[Header]:
+        """To be added to an answer's own; what it says itself stands."""
+        names = {name.lower() for name, _ in given}
+        return [pair for pair in (self._of_pages if path in self._pages else self._of_answers) if pair[0] not in names]

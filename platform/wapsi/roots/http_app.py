@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware import Middleware
-from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from domains.cashback import router as cashback
@@ -18,21 +17,23 @@ from domains.offers import router as syncs
 from domains.offers import source_router as feed_sources
 from wapsi.config import Environment
 from wapsi.http import health
+from wapsi.http.bodies import Bodies
 from wapsi.http.cache import ReadCache, cached_routes
 from wapsi.http.deps import PublicDep, RuntimeDep, check_permissions_declared
 from wapsi.http.direct_routes import ShortWays, read_ways
-from wapsi.http.input_guard import InputGuard
-from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
+from wapsi.http.door import Door
+from wapsi.http.middleware import AccessLog
 from wapsi.http.openapi import DocumentedAPI
+from wapsi.http.origins import Origins
 from wapsi.http.overload import ConcurrencyLimit
-from wapsi.http.problems import UnexpectedErrors, install_problem_handlers
-from wapsi.http.rate_limits import RateLimit
+from wapsi.http.problems import install_problem_handlers
+from wapsi.http.rate_limits import AddressLimits
 from wapsi.http.security_headers import SecurityHeaders
 from wapsi.limits.client_address import ClientAddresses
 from wapsi.queue.broker import QueueProbe
 from wapsi.runtime import Runtime
 from wapsi.telemetry.hot_reads import HotReads
-from wapsi.telemetry.requests import MeasureRequests
+from wapsi.telemetry.requests import MeasuredRequests
 from wapsi.telemetry.settings import AccessLogging
 from wapsi.telemetry.setup import Telemetry
 
@@ -74,7 +75,7 @@ def make_http_app(runtime: Runtime, telemetry: Telemetry) -> FastAPI:
         lifespan=lifespan,
         docs_url="/docs" if settings.docs_enabled else None,
         redoc_url="/redoc" if settings.docs_enabled else None,
-        # MeasureRequests does it for a tenth of the time; our own handlers log failures, without what was sent.
+        # MeasuredRequests does it for a tenth of the time; our own handlers log failures, without what was sent.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         middleware=middleware_of(runtime, telemetry),
     )
@@ -106,24 +107,20 @@ def middleware_of(runtime: Runtime, telemetry: Telemetry) -> list[Middleware]:
     settings = runtime.settings
     return [
         Middleware(
-            SecurityHeaders,
-            pages=("/docs", "/redoc") if settings.docs_enabled else (),
-            strict_transport=settings.environment is Environment.PRODUCTION,
+            Door,
+            measured=MeasuredRequests(telemetry) if telemetry.is_enabled else None,
+            security=SecurityHeaders(
+                pages=("/docs", "/redoc") if settings.docs_enabled else (),
+                strict_transport=settings.environment is Environment.PRODUCTION,
+            ),
+            log=AccessLog(
+                sample=telemetry.settings.access_log is AccessLogging.SAMPLED,
+                slow_s=telemetry.settings.trace_slow_ms / 1000,
+            ),
+            limits=AddressLimits(runtime.limits, ClientAddresses(runtime.limits.settings.trusted_proxies)),
+            places=ConcurrencyLimit(limit=settings.http_concurrency_limit, exempt=_UPLOADS),
+            bodies=Bodies(settings.http_body_limit_bytes, unlimited=_UPLOADS, kept=_KEPT_AS_THEY_ARE),
         ),
-        *([Middleware(MeasureRequests, telemetry=telemetry)] if telemetry.is_enabled else []),
-        Middleware(RequestID),
-        Middleware(
-            AccessLog,
-            sample=telemetry.settings.access_log is AccessLogging.SAMPLED,
-            slow_s=telemetry.settings.trace_slow_ms / 1000,
-        ),
-        Middleware(
-            RateLimit, limits=runtime.limits, addresses=ClientAddresses(runtime.limits.settings.trusted_proxies)
-        ),
-        Middleware(ConcurrencyLimit, limit=settings.http_concurrency_limit, exempt=_UPLOADS),
-        Middleware(UnexpectedErrors),
-        Middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes, exempt=_UPLOADS),
-        Middleware(InputGuard, exempt=_KEPT_AS_THEY_ARE),
         Middleware(ShortWays, ways=[*read_ways(catalogue.router), *cashback.SHORT_WAYS, *customers.SHORT_WAYS]),
     ]
 
@@ -131,7 +128,7 @@ def middleware_of(runtime: Runtime, telemetry: Telemetry) -> list[Middleware]:
 def make_front(app: FastAPI, runtime: Runtime) -> ASGIApp:
     """What the server runs: the application behind the cache of public reads."""
     settings = runtime.settings
-    front: ASGIApp = CORSMiddleware(
+    front: ASGIApp = Origins(
         app,
         allow_origins=settings.cors_origins,
         allow_methods=["*"],

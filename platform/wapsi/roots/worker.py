@@ -1,7 +1,6 @@
 """`wapsi worker`: runs jobs. One process without forks: run several for more."""
 
 import asyncio
-import os
 import signal
 import threading
 
@@ -17,9 +16,11 @@ from wapsi.queue.actors import declare_actors
 from wapsi.queue.broker import make_broker
 from wapsi.roots import jobs
 from wapsi.roots.container import check_budget, make_runtime
+from wapsi.scheduling import give_way
 from wapsi.telemetry.dramatiq_middleware import TraceMessages
 from wapsi.telemetry.saturation import watch_process
 from wapsi.telemetry.setup import Telemetry
+from wapsi.threads import give_way_soon
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ def work(settings: Settings, telemetry: Telemetry) -> None:
             f"WAPSI_DATABASE_POOL_SIZE ({settings.database_pool_size}) must be at least twice WAPSI_WORKER_THREADS "
             f"({settings.worker_threads})."
         )
-    os.nice(settings.worker_nice)
+    give_way(settings.worker_nice)
     jobs.import_all()
     asyncio.run(check_budget(settings))
     runtime = make_runtime(settings, telemetry, role="worker")
@@ -47,6 +48,7 @@ def work(settings: Settings, telemetry: Telemetry) -> None:
     assert jobs_thread is not None
     watch_process(jobs_thread.loop, runtime.db, settings, telemetry)
     calm_collector()
+    give_way_soon()
     heartbeat = Heartbeat(settings.heartbeat_file)
     heartbeat.start()
     log.info("worker_started", threads=settings.worker_threads, actors=sorted(broker.get_declared_actors()))

@@ -15,22 +15,19 @@ _LEAF, _NODE = b"\0", b"\1"
 
 def root_and_ways(texts: Sequence[bytes]) -> tuple[bytes, list[bytes]]:
     """Of one text or more: the root, and for each text the hashes that lead from it there."""
-    # With each node, which of the texts are below it.
-    level = [(sha256(_LEAF + text).digest(), at, at + 1) for at, text in enumerate(texts)]
-    ways = [b""] * len(level)
-    while len(level) > 1:
-        above = []
-        for at in range(0, len(level) - 1, 2):
-            (left, first, middle), (right, _, end) = level[at], level[at + 1]
-            for below in range(first, middle):
-                ways[below] += right
-            for below in range(middle, end):
-                ways[below] += left
-            above.append((_node(left, right), first, end))
+    levels = [[sha256(_LEAF + text).digest() for text in texts]]
+    while len(level := levels[-1]) > 1:
+        above = [_node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
         if len(level) % 2:
             above.append(level[-1])
-        level = above
-    return level[0][0], ways
+        levels.append(above)
+    [root] = levels.pop()
+    # From the root down: a node's way is the node beside it, and then that of the one above both.
+    ways = [b""]
+    for level in reversed(levels):
+        alone = len(level) - 1 if len(level) % 2 else -1
+        ways = [ways[at >> 1] if at == alone else level[at ^ 1] + ways[at >> 1] for at in range(len(level))]
+    return root, ways
 
 
 def root_of(text: bytes, way: bytes) -> bytes:

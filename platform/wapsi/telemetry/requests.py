@@ -1,4 +1,4 @@
-"""Every request, timed and traced: pure ASGI, the outermost of the application's layers.
+"""Every request, timed and traced, by wapsi.http.door.
 
 FastAPI's own telemetry costs 70 µs a request where the trace is not sampled (docs/observability.md has the figures);
 this one a tenth of that, with the same names, and it keeps the traces of what failed or was slow.
@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from wapsi.telemetry.durations import Series
 from wapsi.telemetry.redaction import safe_path
@@ -23,79 +23,78 @@ _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "P
 _SCHEMES = frozenset({"http", "https"})
 
 
-class MeasureRequests:
-    def __init__(self, app: ASGIApp, *, telemetry: Telemetry) -> None:
-        self.app = app
-        self._telemetry = telemetry
-        self._tracing = telemetry.tracing
+class Measured:
+    """One request that is under way."""
+
+    __slots__ = ("_noting", "_of", "_parent", "_span", "_started_ns", "_started_s", "_statements", "_token")
+
+    def __init__(self, of: "MeasuredRequests", scope: Scope) -> None:
+        self._of = of
+        self._started_ns, self._started_s = time.time_ns(), time.perf_counter()
+        self._parent = parent = _parent(scope)
+        tracing = of.tracing
+        if parent is None:
+            trace_id, sampled = tracing.new_trace()
+        else:
+            trace_id, sampled = parent.trace_id, parent.trace_flags.sampled
+        self._span: trace.Span
+        # None where it is sampled.
+        self._statements: list[Statement] | None
+        if sampled:
+            self._span, self._statements = of.start(scope, parent, trace_id, self._started_ns), None
+        else:
+            self._span, self._statements = tracing.unsampled(trace_id), []
+        of.telemetry.active_requests += 1
+        self._noting = noted_statements.set(self._statements)
+        self._token = otel_context.attach(trace.set_span_in_context(self._span, Context()))
+
+    def end(self, scope: Scope, status: int, error: BaseException | None) -> None:
+        """`status` is 0 where nothing was answered."""
+        of, span = self._of, self._span
+        duration_s = time.perf_counter() - self._started_s
+        otel_context.detach(self._token)
+        noted_statements.reset(self._noting)
+        of.telemetry.active_requests -= 1
+        error_type = _error_type(status, error)
+        series = of.series_of(scope, status, error_type)
+        series.add(duration_s)
+        if self._statements is None:
+            of.end(span, scope, status, error_type)
+            series.add_example(duration_s, time.time_ns(), span.get_span_context())
+        elif error_type is not None or duration_s >= of.tracing.slow_s:
+            started_ns, statements = self._started_ns, self._statements
+            of.keep(span, scope, self._parent, status, error_type, started_ns, duration_s, statements)
+
+
+class MeasuredRequests:
+    """Of a process: `begin` and the `end` of what it gives stand around a request, in one task."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self.telemetry = telemetry
+        self.tracing = telemetry.tracing
         self._tracer = telemetry.tracers.get_tracer(__name__)
         self._series: dict[tuple[str, str, str | None, int, str | None], Series] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started_ns, started_s = time.time_ns(), time.perf_counter()
-        parent = _parent(scope)
-        if parent is None:
-            trace_id, sampled = self._tracing.new_trace()
-        else:
-            trace_id, sampled = parent.trace_id, parent.trace_flags.sampled
-        statements: list[Statement] | None = None
-        span: trace.Span
-        if sampled:
-            span = self._start(scope, parent, trace_id, started_ns)
-        else:
-            span, statements = self._tracing.unsampled(trace_id), []
-        status = 0
+    def begin(self, scope: Scope) -> Measured:
+        return Measured(self, scope)
 
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        telemetry = self._telemetry
-        telemetry.active_requests += 1
-        noting = noted_statements.set(statements)
-        token = otel_context.attach(trace.set_span_in_context(span, Context()))
-        error: BaseException | None = None
-        try:
-            await self.app(scope, receive, send_noting_status)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            duration_s = time.perf_counter() - started_s
-            otel_context.detach(token)
-            noted_statements.reset(noting)
-            telemetry.active_requests -= 1
-            error_type = _error_type(status, error)
-            series = self._series_of(scope, status, error_type)
-            series.add(duration_s)
-            if sampled:
-                self._end(span, scope, status, error_type)
-                series.add_example(duration_s, time.time_ns(), span.get_span_context())
-            elif error_type is not None or duration_s >= self._tracing.slow_s:
-                self._keep(span, scope, parent, status, error_type, started_ns, duration_s, statements or ())
-
-    def _start(self, scope: Scope, parent: SpanContext | None, trace_id: int, started_ns: int) -> trace.Span:
+    def start(self, scope: Scope, parent: SpanContext | None, trace_id: int, started_ns: int) -> trace.Span:
         context = Context()
         if parent is not None:
             context = trace.set_span_in_context(NonRecordingSpan(parent), context)
-        with self._tracing.ids.giving(trace_id):
+        with self.tracing.ids.giving(trace_id):
             return self._tracer.start_span(
                 _method(scope), context, SpanKind.SERVER, _request_attributes(scope), start_time=started_ns
             )
 
-    def _end(self, span: trace.Span, scope: Scope, status: int, error_type: str | None) -> None:
+    def end(self, span: trace.Span, scope: Scope, status: int, error_type: str | None) -> None:
         span.update_name(_name(scope))
         span.set_attributes(_answer_attributes(scope, status, error_type))
         if error_type is not None:
             span.set_status(StatusCode.ERROR)
         span.end()
 
-    def _keep(
+    def keep(
         self,
         span: trace.Span,
         scope: Scope,
@@ -118,9 +117,9 @@ class MeasureRequests:
             failed=error_type is not None,
             statements=statements,
         )
-        self._tracing.keep(late)
+        self.tracing.keep(late)
 
-    def _series_of(self, scope: Scope, status: int, error_type: str | None) -> Series:
+    def series_of(self, scope: Scope, status: int, error_type: str | None) -> Series:
         key = (scope["method"], scope.get("scheme", "http"), _route(scope), status, error_type)
         found = self._series.get(key)
         if found is None:
@@ -135,7 +134,7 @@ class MeasureRequests:
                 attributes["http.response.status_code"] = status
             if error_type is not None:
                 attributes["error.type"] = error_type
-            found = self._telemetry.requests.series(attributes)
+            found = self.telemetry.requests.series(attributes)
             if scope["method"] in _METHODS:
                 self._series[key] = found
         return found

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from wapsi.cli.app import main
+from wapsi.cli import main
 from wapsi.config import Settings
 from wapsi.heartbeat import STALE_AFTER_S, Heartbeat, is_fresh
 from wapsi.migrations import run as migrations

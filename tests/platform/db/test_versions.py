@@ -54,9 +54,9 @@ async def test_who_asks_at_the_same_time_asks_once(
     questions: list[str] = []
     fetch = runtime.db.reads.fetch
 
-    async def counted(sql: str, *arguments: Any) -> Any:
+    async def counted(sql: str, *arguments: Any, **options: Any) -> Any:
         questions.append(sql)
-        return await fetch(sql, *arguments)
+        return await fetch(sql, *arguments, **options)
 
     monkeypatch.setattr(runtime.db.reads, "fetch", counted)
     await asyncio.gather(*(versions.check() for _ in range(20)))

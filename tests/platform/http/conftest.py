@@ -10,8 +10,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware import Middleware
 
 from wapsi.http import health
-from wapsi.http.middleware import AccessLog, BodyLimit, RequestID
-from wapsi.http.problems import UnexpectedErrors, install_problem_handlers
+from wapsi.http.bodies import Bodies
+from wapsi.http.door import Door
+from wapsi.http.problems import install_problem_handlers
 from wapsi.queue.broker import QueueProbe
 from wapsi.runtime import Runtime
 
@@ -25,13 +26,9 @@ async def serve(known: Runtime) -> AsyncIterator[Callable[..., httpx2.AsyncClien
     probes: list[QueueProbe] = []
 
     def serve(router: APIRouter, runtime: Runtime = known, **options: Any) -> httpx2.AsyncClient:
-        shell = [
-            Middleware(RequestID),
-            Middleware(AccessLog),
-            Middleware(UnexpectedErrors),
-            Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=re.compile("/upload")),
-        ]
-        app = FastAPI(middleware=shell, **options)
+        upload = re.compile("/upload")
+        door = Middleware(Door, bodies=Bodies(BODY_LIMIT_BYTES, unlimited=upload, kept=upload))
+        app = FastAPI(middleware=[door], **options)
         app.state.runtime = runtime
         probes.append(QueueProbe(runtime.settings))
         app.state.queue_probe = probes[-1]

@@ -210,6 +210,15 @@ def test_a_mac_of_one_purpose_means_nothing_to_another(keys: Keys) -> None:
     assert len(keys.mac("clicks", b"")) == 32
 
 
+@pytest.mark.parametrize("length", [32, 64, 65, 200])
+@pytest.mark.parametrize("data", [b"", b"short", b"x" * 1000])
+def test_a_mac_is_the_hmac_of_its_purpose_and_the_data(plain_settings: Settings, length: int, data: bytes) -> None:
+    secret = "s" * length
+    keys = Keys(plain_settings.model_copy(update={"secret_key": SecretStr(secret)}))
+    for _ in range(2):
+        assert keys.mac("purpose", data) == hmac.digest(secret.encode(), b"purpose\0" + data, "sha256")
+
+
 def test_what_was_encrypted_is_read_again_and_never_looks_the_same(keys: Keys) -> None:
     iban = "PK36SCBL0000001123456702"
     first, second = keys.encrypt(iban), keys.encrypt(iban)

@@ -15,8 +15,9 @@ from fastapi.middleware import Middleware
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from wapsi.config import Settings
+from wapsi.http.door import Door
 from wapsi.telemetry.logs import configure_logs
-from wapsi.telemetry.requests import MeasureRequests
+from wapsi.telemetry.requests import MeasuredRequests
 from wapsi.telemetry.setup import Telemetry
 
 SECRET = "correct horse battery"
@@ -153,7 +154,7 @@ async def test_requests_are_timed_by_route_and_status() -> None:
     telemetry = Telemetry("test", extra_readers=(reader,))
     app = FastAPI(
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        middleware=[Middleware(MeasureRequests, telemetry=telemetry)],
+        middleware=[Middleware(Door, measured=MeasuredRequests(telemetry))],
     )
 
     @app.get("/offers/{offer_id}")

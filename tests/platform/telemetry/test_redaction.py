@@ -1,13 +1,15 @@
 """Nothing personal leaves in what is exported, whoever put it there."""
 
 import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -111,24 +113,74 @@ def test_spans_leave_without_it() -> None:
     telemetry.shutdown()
 
 
-def test_log_records_leave_without_it_and_with_the_event_as_their_name(capsys: Any) -> None:
-    exporter = InMemoryLogRecordExporter()
-    records = LogRecords(Resource.create({"service.name": "wapsi"}), exporter)
+@pytest.fixture
+def records() -> Iterator[tuple[logging.Logger, Callable[[], list[logs_pb2.LogRecord]]]]:
+    """A logger whose records are sent, and those that were when it ends."""
+    sent: list[bytes] = []
+    handler = LogRecords(Resource.create({"service.name": "wapsi"}), sent.append)
     logger = logging.getLogger("wapsi.test.records")
-    logger.addHandler(records)
+    logger.addHandler(handler)
     logger.propagate = False
     logger.setLevel(logging.INFO)
-    ours = structlog.wrap_logger(
+
+    def ended() -> list[logs_pb2.LogRecord]:
+        handler.shutdown()
+        found = []
+        for request in map(ExportLogsServiceRequest.FromString, sent):
+            for logs in request.resource_logs:
+                assert "wapsi" in {item.value.string_value for item in logs.resource.attributes}
+                for scope in logs.scope_logs:
+                    assert scope.scope.name == "wapsi.test.records"
+                    found += scope.log_records
+        return found
+
+    yield logger, ended
+    logger.removeHandler(handler)
+
+
+def structured(logger: logging.Logger) -> Any:
+    return structlog.wrap_logger(
         logger,
         processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    ours.info("payout_sent", amount_minor=24995, destination=CANARIES[4])
+
+
+def values_of(record: logs_pb2.LogRecord) -> dict[str, Any]:
+    return {item.key: getattr(item.value, str(item.value.WhichOneof("value"))) for item in record.attributes}
+
+
+def test_log_records_leave_without_it_and_with_the_event_as_their_name(records: Any) -> None:
+    logger, ended = records
+    structured(logger).info("payout_sent", amount_minor=24995, destination=CANARIES[4], paid=True, share=0.5)
     logger.warning("as libraries log, of %s", CANARIES[0])
-    records.shutdown()
-    logger.removeHandler(records)
-    ours_out, library = [item.log_record for item in exporter.get_finished_logs()]
-    assert (ours_out.event_name, ours_out.body) == ("payout_sent", "payout_sent")
-    assert dict(ours_out.attributes or {}) == {"amount_minor": 24995, "destination": "REDACTED"}
-    assert library.body == "as libraries log, of REDACTED"
-    assert library.severity_text == "WARNING"
+    ours, library = ended()
+    assert (ours.event_name, ours.body.string_value) == ("payout_sent", "payout_sent")
+    assert values_of(ours) == {"amount_minor": 24995, "destination": "REDACTED", "paid": True, "share": 0.5}
+    assert library.body.string_value == "as libraries log, of REDACTED"
+    assert (library.event_name, library.severity_text, library.severity_number) == ("", "WARNING", 13)
+
+
+def test_log_records_name_the_span_in_which_they_were_made(records: Any) -> None:
+    logger, ended = records
+    telemetry = Telemetry("test")
+    with telemetry.tracers.get_tracer("test").start_as_current_span("work") as span:
+        structured(logger).info("inside")
+    structured(logger).info("outside")
+    inside, outside = ended()
+    context = span.get_span_context()
+    assert int.from_bytes(inside.trace_id, "big") == context.trace_id
+    assert int.from_bytes(inside.span_id, "big") == context.span_id
+    assert inside.flags == context.trace_flags
+    assert (outside.trace_id, outside.span_id) == (b"", b"")
+    telemetry.shutdown()
+
+
+def test_log_records_hold_whatever_is_logged(records: Any) -> None:
+    """One that could not be encoded would take all of its batch with it."""
+    logger, ended = records
+    changing = [1]
+    structured(logger).info("odd", large=2**70, half="a\ud800", none=None, several=changing)
+    changing.append(2)
+    [record] = ended()
+    assert values_of(record) == {"large": str(2**70), "half": "a?", "none": "None", "several": "[1]"}

@@ -21,13 +21,14 @@ from structlog.testing import capture_logs
 
 from wapsi.config import Settings
 from wapsi.db import Database
+from wapsi.http.door import Door
 from wapsi.http.middleware import AccessLog
 from wapsi.telemetry import tracing
 from wapsi.telemetry.calls import record_call
 from wapsi.telemetry.dramatiq_middleware import TraceMessages
 from wapsi.telemetry.hot_reads import HotReads
 from wapsi.telemetry.redaction import Redacting
-from wapsi.telemetry.requests import MeasureRequests
+from wapsi.telemetry.requests import MeasuredRequests
 from wapsi.telemetry.settings import TelemetrySettings
 from wapsi.telemetry.setup import Telemetry, current_trace_id
 from wapsi.telemetry.tracing import parse_traceparent
@@ -91,7 +92,7 @@ def client(telemetry: Telemetry, db: Database | None = None) -> httpx2.AsyncClie
 
     app = FastAPI(
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        middleware=[Middleware(MeasureRequests, telemetry=telemetry), Middleware(AccessLog, sample=True, slow_s=0.05)],
+        middleware=[Middleware(Door, measured=MeasuredRequests(telemetry), log=AccessLog(sample=True, slow_s=0.05))],
     )
     app.include_router(router)
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://wapsi.test")

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from wapsi.http.deps import WriteDep
+from wapsi.http.door import Door
 from wapsi.queue import outbox, registry
 from wapsi.queue.jobs import Job
 from wapsi.rpc.merchants.v1 import merchant_pb2, merchant_pb2_grpc
@@ -28,7 +29,7 @@ from wapsi.rpc.service import RPCService
 from wapsi.runtime import Runtime
 from wapsi.security.permissions import Permission
 from wapsi.telemetry.dramatiq_middleware import TraceMessages
-from wapsi.telemetry.requests import MeasureRequests
+from wapsi.telemetry.requests import MeasuredRequests
 from wapsi.telemetry.setup import Telemetry, current_trace_id
 
 KIND, QUEUE = "test.traced", "traced"
@@ -63,7 +64,7 @@ class Servicer(merchant_pb2_grpc.MerchantServiceServicer):
 
 @pytest.fixture
 async def api(known: Runtime, telemetry: Telemetry) -> AsyncIterator[httpx2.AsyncClient]:
-    app = FastAPI(telemetry=UNMEASURED, middleware=[Middleware(MeasureRequests, telemetry=telemetry)])
+    app = FastAPI(telemetry=UNMEASURED, middleware=[Middleware(Door, measured=MeasuredRequests(telemetry))])
     app.state.runtime = known
     app.include_router(router)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://wapsi.test") as client:

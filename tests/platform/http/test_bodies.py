@@ -8,10 +8,10 @@ import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message
 
+from wapsi.http.bodies import Bodies, JSONInvalid
 from wapsi.http.deps import PublicDep
-from wapsi.http.input_guard import InputGuard, JSONInvalid
 from wapsi.http.problems import PROBLEM_JSON
 
 JSON = {"content-type": "application/json"}
@@ -99,28 +99,14 @@ async def test_an_address_with_a_nul_is_refused(api: httpx2.AsyncClient, path: s
 
 async def test_who_asks_again_after_a_refusal_is_refused_again_and_waits_for_nothing() -> None:
     """As a short way of answering does, which leaves it to the declared one to say what is wrong."""
-    refused = []
-
-    async def asks_twice(scope: Scope, receive: Receive, send: Send) -> None:
-        for _ in range(2):
-            with pytest.raises(JSONInvalid) as caught:
-                await receive()
-            refused.append(caught.value.reason)
-
     messages = iter([{"type": "http.request", "body": b"{", "more_body": False}])
 
     async def receive() -> Message:
         return next(messages)
 
-    async def send(_message: Message) -> None:
-        raise AssertionError("nothing is answered")
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/",
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json")],
-    }
-    await InputGuard(asks_twice, exempt=re.compile("/upload"))(scope, receive, send)
-    assert refused == ["JSON_INVALID"] * 2
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-type", b"application/json")]}
+    upload = re.compile("/upload")
+    checked = Bodies(100, unlimited=upload, kept=upload).checked(scope, receive)
+    for _ in range(2):
+        with pytest.raises(JSONInvalid):
+            await checked()
