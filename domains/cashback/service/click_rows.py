@@ -8,17 +8,20 @@ from uuid import UUID
 
 import asyncpg
 
+from wapsi.db.arrays import array
+from wapsi.db.rows import add_rows
 from wapsi.ids import time_of
 
 # A second click on the same thing within this time is an impatient finger, not another visit.
 DUPLICATE_WITHIN = timedelta(seconds=10)
 
-# For the rest of the transaction: what is looked for is few rows by their keys, however large the tables were when the
+# For a transaction: what is looked for is few rows by their keys, however large the tables were when the
 # connection made its plans.
-_BY_KEYS = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+BY_KEYS = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 # By the customer alone, who has few clicks in ten seconds; a merchant has thousands, and "=" would let them be chosen.
 _DUPLICATES = """SELECT k.number, c.id
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS k (customer_id, merchant_id, offer_id, number)
+    FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text::uuid[])
+        WITH ORDINALITY AS k (customer_id, merchant_id, offer_id, number)
     CROSS JOIN LATERAL (
         SELECT c.id FROM clicks c WHERE c.customer_id = k.customer_id AND c.clicked_at > $4 AND c.clicked_at <= $5
             AND c.merchant_id IS NOT DISTINCT FROM k.merchant_id AND c.offer_id IS NOT DISTINCT FROM k.offer_id
@@ -59,13 +62,24 @@ class NewRow:
     receipt: str = ""
     receipt_mac: bytes = b""
 
-    @property
-    def values(self) -> tuple[object, ...]:
-        """In the order of _COLUMNS, without the first and the last."""
+    def record(self, at: datetime, duplicate_of: UUID | None) -> tuple[object, ...]:
+        """In the order of _COLUMNS."""
         return (
-            *(self.id, self.customer_id, self.merchant_id, self.offer_id, self.currency, self.landing_url),
-            *(self.target_url, self.rate_schedule_version, self.receipt, self.receipt_mac, self.user_agent, self.bot),
+            at,
+            self.id,
+            self.customer_id,
+            self.merchant_id,
+            self.offer_id,
+            self.currency,
+            self.landing_url,
+            self.target_url,
+            self.rate_schedule_version,
+            self.receipt,
+            self.receipt_mac,
+            self.user_agent,
+            self.bot,
             self.trace_id,
+            duplicate_of,
         )
 
     @property
@@ -73,10 +87,6 @@ class NewRow:
         """What was clicked, and by whom."""
         offer = b"" if self.offer_id is None else self.offer_id.bytes
         return self.customer_id.bytes + self.merchant_id.bytes + offer
-
-
-async def plan_by_keys(driver: asyncpg.Connection) -> None:
-    await driver.execute(_BY_KEYS)
 
 
 class UnderWay:
@@ -113,10 +123,10 @@ async def insert(driver: asyncpg.Connection, at: datetime, rows: Sequence[NewRow
             earlier = clicks.get(thing)
             if earlier is not None:
                 break
-        records.append((at, *row.values, earlier))
+        records.append(row.record(at, earlier))
         mine[thing] = row.id
     under_way.add(at, mine)
-    await driver.copy_records_to_table("clicks", records=records, columns=_COLUMNS)
+    await add_rows(driver, "clicks", _COLUMNS, records)
 
 
 async def _before(driver: asyncpg.Connection, at: datetime, clicks: Mapping[Thing, NewRow]) -> dict[Thing, UUID]:
@@ -124,13 +134,14 @@ async def _before(driver: asyncpg.Connection, at: datetime, clicks: Mapping[Thin
     things, rows = list(clicks), clicks.values()
     customer_ids, merchant_ids = [row.customer_id for row in rows], [row.merchant_id for row in rows]
     offer_ids = [row.offer_id for row in rows]
-    found = await driver.fetch(_DUPLICATES, customer_ids, merchant_ids, offer_ids, at - DUPLICATE_WITHIN, at)
+    found = await driver.fetch(
+        _DUPLICATES, array(customer_ids), array(merchant_ids), array(offer_ids), at - DUPLICATE_WITHIN, at
+    )
     return {things[row[0] - 1]: row[1] for row in found}
 
 
 async def follow(driver: asyncpg.Connection, click_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Where each leads; notes the first time. One that does not exist is absent."""
-    await plan_by_keys(driver)
+    """Where each leads; notes the first time. One that does not exist is absent. In a transaction with BY_KEYS."""
     # In one order, so that two groups which meet do not wait for each other.
     ordered = sorted(set(click_ids))
     found = await driver.fetch(_TARGETS, ordered, [time_of(click_id) for click_id in ordered])

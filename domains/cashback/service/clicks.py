@@ -5,7 +5,7 @@ Clicks that come at the same time are recorded together: the number of statement
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
@@ -26,7 +26,7 @@ from domains.cashback.service.links import (
 from domains.customers import service as customers
 from domains.customers.service import standing
 from domains.merchants import service as merchants
-from domains.merchants.service import visits
+from domains.merchants.service import MerchantRef, visits
 from domains.merchants.service.visits import Visit
 from domains.offers.service import OfferRef, buyable
 from wapsi.db import ReadSession, WriteSession
@@ -87,9 +87,8 @@ class ClickBook:
 
         Refusals are ClickTargetInvalid, CustomerNotActive, MerchantNotClickable, LandingLinkRefused and what the other
         domains say of an unknown customer, offer or merchant, or one without rates. All clicks of a group are of one
-        moment, and what is promised is what was committed before it.
+        moment, and what is promised is what was committed before it. In a transaction with click_rows.BY_KEYS.
         """
-        await click_rows.plan_by_keys(driver)
         ids = new_ids(len(requests))
         at = time_of(ids[0])
         facts = await self._facts(driver, requests, at)
@@ -137,9 +136,9 @@ class ClickBook:
         if schedule is None:
             raise visits.no_rates(merchant.id)
         terms = self._terms_of(visit, schedule, request.customer_id, at)
-        receipt = receipts.promise(click_id, request.customer_id, at, merchant, terms.schedule, offer, terms.raised)
         if terms.claims is None:
-            terms.claims = receipts.terms_of(self._public_url, receipt)
+            first = receipts.promise(click_id, request.customer_id, at, merchant, terms.schedule, offer, terms.raised)
+            terms.claims = receipts.terms_of(self._public_url, first)
         agent, bot = _user_agent(new.user_agent[:_USER_AGENT_LENGTH])
         row = NewRow(
             id=click_id,
@@ -155,7 +154,8 @@ class ClickBook:
             trace_id=request.trace_id,
         )
         click = Click(click_id, merchant.id, f"{self._public_url}/r/{click_token(self._keys, click_id)}")
-        return click, row, receipts.claims_of(receipt, terms.claims)
+        times, of_offer = facts.times(at, merchant), receipts.offer_claims(offer)
+        return click, row, receipts.joined_claims(click_id, request.customer_id, times, of_offer, terms.claims)
 
     def _terms_of(self, visit: Visit, schedule: merchants.RateSchedule, customer_id: UUID, at: datetime) -> "_Terms":
         """What is promised to this customer: alike for all who have the same campaigns."""
@@ -183,6 +183,15 @@ class _Facts:
     statuses: dict[UUID, customers.CustomerStatus]
     offers: dict[UUID, OfferRef]
     merchants: dict[UUID | str, Visit]
+    # The claims of a group's one moment, by the merchants' days.
+    known_times: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def times(self, at: datetime, merchant: MerchantRef) -> bytes:
+        days = (merchant.tracking_days, merchant.validation_days)
+        times = self.known_times.get(days)
+        if times is None:
+            times = self.known_times[days] = receipts.times_of(at, *receipts.expected_at(at, merchant))
+        return times
 
     def target(self, new: NewClick) -> tuple[Visit, OfferRef | None]:
         """Raises ClickTargetInvalid, MerchantNotFound and OfferNotFound."""

@@ -12,6 +12,7 @@ from domains.cashback.states import EventOutcome
 from domains.merchants import service as merchants
 from wapsi.clock import now
 from wapsi.db import ReadSession
+from wapsi.ids import plain_id
 
 MAX_AMOUNT_MINOR = 10**15
 MAX_LINE_ITEMS = 200
@@ -119,7 +120,7 @@ async def source_of(session: ReadSession, network: str, merchant: str = "") -> S
     """Without a network, the merchant itself. Raises NetworkNotFound and MerchantNotFound."""
     if network:
         found = await merchants.get_network(session, network)
-        return Source(found.slug, found.slug, found.slug, found.id)
+        return Source(found.slug, found.slug, found.slug, plain_id(found.id))
     direct = await merchants.get_merchant(session, merchant)
     return Source(f"direct:{direct.slug}", direct.slug, None, None)
 

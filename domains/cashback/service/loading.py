@@ -33,14 +33,16 @@ _REWARD = ", ".join("r.pricing::text" if column.name == "pricing" else f"r.{colu
 _LOCK = """SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
     set_config('enable_mergejoin', 'off', true),
     (SELECT count(pg_advisory_xact_lock(key)::text) FROM unnest($1::bigint[]) AS key)"""
-# One round trip for all of a group that is not known yet; `sale_ids` are there only where it is not so.
+# One round trip for all of a group that is not known yet; `sale_ids` are there only where it is not so. LATERAL and
+# LIMIT, here and below: of a join the planner may take the table first, and walk all of it.
 _LOOK = """SELECT
     (SELECT json_agg(json_build_array(e.source, e.external_event_id, e.id, e.outcome, e.conversion_id, e.error,
             e.message))::text
-        FROM unnest($1::text[], $2::text[]) AS k (source, external_event_id)
-        JOIN conversion_events e ON e.source = k.source AND e.external_event_id = k.external_event_id),
-    (SELECT array_agg(c.id) FROM unnest($3::text[], $4::text[]) AS k (source, external_id)
-        JOIN conversions c ON c.source = k.source AND c.external_id = k.external_id),
+        FROM unnest($1::text[], $2::text[]) AS k (source, external_event_id) CROSS JOIN LATERAL (
+            SELECT * FROM conversion_events e
+            WHERE e.source = k.source AND e.external_event_id = k.external_event_id LIMIT 1) AS e),
+    (SELECT array_agg(c.id) FROM unnest($3::text[], $4::text[]) AS k (source, external_id) CROSS JOIN LATERAL (
+        SELECT c.id FROM conversions c WHERE c.source = k.source AND c.external_id = k.external_id LIMIT 1) AS c),
     (SELECT json_agg(json_build_array(c.id, c.customer_id, c.merchant_id, c.receipt,
             encode(c.receipt_mac, 'base64')))::text
         FROM unnest($5::uuid[], $6::timestamptz[]) AS k (id, clicked_at) CROSS JOIN LATERAL (
@@ -51,7 +53,8 @@ _LOOK = """SELECT
 # Constants are put together here, and nothing else.
 _SALES = f"SELECT {_CONVERSION} FROM conversions c WHERE c.id = ANY($1) ORDER BY c.id FOR UPDATE"  # noqa: S608
 _SALE = f"SELECT {_CONVERSION} FROM conversions c WHERE c.id = $1"  # noqa: S608
-_REWARDS = f"SELECT {_REWARD} FROM rewards r WHERE r.conversion_id = ANY($1) ORDER BY r.id FOR UPDATE"  # noqa: S608
+# As texts, whose order is the same: for that of the ids themselves the planner might walk all rewards in it.
+_REWARDS = f"SELECT {_REWARD} FROM rewards r WHERE r.conversion_id = ANY($1) ORDER BY r.id::text FOR UPDATE"  # noqa: S608
 _REWARD_BY_ID = f"SELECT {_REWARD} FROM rewards r WHERE r.id = $1 FOR UPDATE"  # noqa: S608
 # One after the other, so that each looks into the partition of its time only.
 _CLICKS = """SELECT c.id, c.customer_id, c.merchant_id, c.receipt, c.receipt_mac

@@ -80,6 +80,7 @@ def promise(
     offer: OfferRef | None,
     raised: tuple[RaisedRate, ...] = (),
 ) -> Receipt:
+    tracking_at, confirmation_at = expected_at(clicked_at, merchant)
     return Receipt(
         click_id=click_id,
         customer_id=customer_id,
@@ -96,8 +97,8 @@ def promise(
         validation_days=merchant.validation_days,
         confirmation=merchant.confirmation,
         clawback=merchant.clawback,
-        expected_tracking_at=clicked_at + timedelta(days=merchant.tracking_days),
-        expected_confirmation_at=clicked_at + timedelta(days=merchant.tracking_days + merchant.validation_days),
+        expected_tracking_at=tracking_at,
+        expected_confirmation_at=confirmation_at,
         raised=raised,
     )
 
@@ -114,22 +115,50 @@ def sign_together(keys: Keys, claims: Sequence[bytes]) -> list[str]:
 
 def claims_of(receipt: Receipt, terms: bytes) -> bytes:
     """`terms` is what terms_of gives for this receipt, or another one of the same merchant and rates."""
-    issued_s = int(receipt.clicked_at.timestamp())
+    times = times_of(receipt.clicked_at, receipt.expected_tracking_at, receipt.expected_confirmation_at)
+    offer = _offer_claims(receipt.offer_id, receipt.offer_title, receipt.offer_category, eligible=receipt.eligible)
+    return joined_claims(receipt.click_id, receipt.customer_id, times, offer, terms)
+
+
+def joined_claims(click_id: UUID, customer_id: UUID, times: bytes, offer: bytes, terms: bytes) -> bytes:
+    """Of what times_of, offer_claims and terms_of give, which many clicks have in common."""
+    # The driver's ids are of a class of its own, which orjson does not know.
+    own = orjson.dumps({"sub": customer_id, "jti": click_id}, default=str)[:-1]
+    return b"".join((own, b",", times, b",", offer, b",", terms, b"}"))
+
+
+def times_of(clicked_at: datetime, tracking_at: datetime, confirmation_at: datetime) -> bytes:
+    """The claims of a moment: JSON without its braces."""
+    issued_s = int(clicked_at.timestamp())
     claims = {
-        "sub": receipt.customer_id,
         "iat": issued_s,
         "exp": issued_s + _LIFETIME_S,
-        "jti": receipt.click_id,
-        "clicked_at": receipt.clicked_at,
-        "offer_id": receipt.offer_id,
-        "offer_title": receipt.offer_title,
-        "offer_category": receipt.offer_category,
-        "eligible": receipt.eligible,
-        "expected_tracking_at": receipt.expected_tracking_at,
-        "expected_confirmation_at": receipt.expected_confirmation_at,
+        "clicked_at": clicked_at,
+        "expected_tracking_at": tracking_at,
+        "expected_confirmation_at": confirmation_at,
     }
-    # The driver's ids are of a class of its own, which orjson does not know.
-    return b"".join((orjson.dumps(claims, default=str)[:-1], b",", terms, b"}"))
+    return orjson.dumps(claims)[1:-1]
+
+
+def offer_claims(offer: OfferRef | None) -> bytes:
+    """None is a click on the merchant as a whole. JSON without its braces."""
+    if offer is None:
+        return _NO_OFFER
+    return _offer_claims(offer.id, offer.title, offer.rate_category, eligible=offer.cashback_eligible)
+
+
+def _offer_claims(id: UUID | None, title: str | None, category: str | None, *, eligible: bool) -> bytes:
+    claims = {"offer_id": id, "offer_title": title, "offer_category": category, "eligible": eligible}
+    return orjson.dumps(claims, default=str)[1:-1]
+
+
+_NO_OFFER = _offer_claims(None, None, None, eligible=True)
+
+
+def expected_at(clicked_at: datetime, merchant: MerchantRef) -> tuple[datetime, datetime]:
+    """When the sale should have appeared, and when it should be confirmed."""
+    tracking_at = clicked_at + timedelta(days=merchant.tracking_days)
+    return tracking_at, tracking_at + timedelta(days=merchant.validation_days)
 
 
 def terms_of(issuer: str, receipt: Receipt) -> bytes:

@@ -9,11 +9,14 @@ import asyncpg
 
 from domains.customers.errors import CustomerNotFound
 from domains.customers.models import CustomerStatus
+from wapsi.db.arrays import array
 
 
 async def statuses_of(driver: asyncpg.Connection, customer_ids: Collection[UUID]) -> dict[UUID, CustomerStatus]:
     """In one statement; one that does not exist is absent."""
-    rows = await driver.fetch("SELECT id, status FROM customers WHERE id = ANY($1)", list(customer_ids))
+    rows = await driver.fetch(
+        "SELECT id, status FROM customers WHERE id = ANY($1::text::uuid[])", array(list(customer_ids))
+    )
     return {row[0]: CustomerStatus(row[1]) for row in rows}
 
 

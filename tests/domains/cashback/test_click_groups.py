@@ -14,9 +14,11 @@ from cryptography.exceptions import InvalidSignature
 
 from domains.cashback import service
 from domains.cashback.errors import LandingLinkRefused, MerchantNotClickable
-from domains.cashback.service import receipts
+from domains.cashback.service import click_desk, receipts
 from domains.merchants import service as merchants
 from wapsi.errors import NotFound
+from wapsi.http import keyed
+from wapsi.http.keyed import KeyedRequest
 
 CLICKS_DOC = (Path(__file__).parents[3] / "docs" / "clicks.md").read_text()
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"
@@ -52,6 +54,33 @@ async def test_a_hundred_at_once_are_all_there_and_each_has_its_own(world: Any, 
         assert promised(world, click).click_id == click.id
     commits = await world.sql("SELECT count(DISTINCT xmin::text) AS n FROM clicks")
     assert commits[0]["n"] < 50
+
+
+async def test_a_key_that_was_used_between_the_look_at_it_and_the_click_is_answered_as_then_and_harms_nobody(
+    world: Any, desk: service.ClickDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, other = await world.customer(), await world.customer()
+    request = KeyedRequest(f"customer:{customer}", "key", [b"fingerprint"])
+    first = await desk.submit_keyed(customer, TO_DARAZ, request, body_of)
+    looks = 0
+
+    async def claim_before(driver: Any, requests: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return [None] * len(requests) if looks == 1 else await keyed.claim(driver, requests)
+
+    monkeypatch.setattr(click_desk, "claim", claim_before)
+    again, beside = await asyncio.gather(
+        desk.submit_keyed(customer, TO_DARAZ, request, body_of), desk.submit(other, TO_DARAZ)
+    )
+    assert looks >= 2
+    assert (again.body, again.replayed) == (first.body, True)
+    rows = await world.sql("SELECT id FROM clicks ORDER BY clicked_at")
+    assert [str(row["id"]) for row in rows] == [first.body.decode(), str(beside.id)]
+
+
+def body_of(click: service.Click) -> bytes:
+    return str(click.id).encode()
 
 
 async def test_refused_ones_leave_nothing_and_do_not_harm_the_others(world: Any, desk: service.ClickDesk) -> None:

@@ -207,3 +207,20 @@ async def test_balance_of_a_customer_cannot_be_stored_below_zero(db: Database, c
     async with db.write() as session:
         with pytest.raises(DBAPIError, match="ck_ledger_balances_balance_minor"):
             await session.execute(text("UPDATE ledger_balances SET balance_minor = -1"))
+
+
+async def test_posting_reads_no_more_of_the_ledger_when_that_has_grown(db: Database) -> None:
+    """With the plans that a session has made while the ledger was empty."""
+    read = text("SELECT sum(idx_tup_fetch + seq_tup_read) FROM pg_stat_xact_user_tables WHERE relname LIKE 'ledger_%'")
+    entries = transfer(ledger.bank("PKR"), ledger.receivable("impact"), 10)
+    async with db.write() as session:
+
+        async def one_reads() -> int:
+            before = int(await session.scalar(read))
+            await ledger.post(session, posting(entries))
+            return int(await session.scalar(read)) - before
+
+        driver = await session.driver()
+        at_first = max([await one_reads() for _ in range(5)])
+        await ledger.post_many(driver, [posting(entries) for _ in range(1_000)])
+        assert await one_reads() <= at_first

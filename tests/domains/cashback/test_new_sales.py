@@ -1,6 +1,7 @@
 """Sales that are new and pending are taken in without a transaction around them, and are as safe as all others."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from domains.cashback import service
 from domains.cashback.service import ledger, receipts
 from domains.cashback.service.drafts import Draft
 from domains.cashback.service.intake import Intake
+from domains.cashback.service.mappings import default_mapping
 from domains.cashback.service.new_sales import Answer, Item, NewSales
 from domains.cashback.service.writing import REFUSED, Written, write_at_once
 from wapsi.db.transactions import Statements
@@ -52,6 +54,9 @@ async def source(world: Any) -> service.Source:
         found = await service.source_of(session, "impact")
         await service.ingest(session, world.runtime.keys, found, report("first", conversion_id="first"))
     return found
+
+
+READ = "SELECT sum(idx_tup_fetch + seq_tup_read) FROM pg_stat_xact_user_tables WHERE relname = ANY($1)"
 
 
 class Taking:
@@ -103,6 +108,55 @@ async def test_two_statements_write_a_whole_group(world: Any, take: Taking, shop
     assert len(await world.sql("SELECT 1 FROM conversion_events WHERE external_event_id LIKE 'e-%'")) == 4
     assert (await world.balance(shopper))["pending"] == 5_000
     assert await world.violations() == []
+
+
+HOT = (
+    *("conversion_events", "conversions", "rewards", "state_changes"),
+    *("ledger_accounts", "ledger_balances", "ledger_transactions", "ledger_entries"),
+)
+
+
+@pytest.mark.parametrize("statuses", [("pending",), ("pending", "approved")], ids=["new sales", "and their approval"])
+async def test_plans_from_when_tables_were_empty_do_not_read_all_of_them(
+    world: Any, shopper: UUID, statuses: Sequence[str]
+) -> None:
+    """Those of foreign keys too. Of a table that is analysed while it is empty the planner knows that it is."""
+    async with world.db.write() as session:
+        source = await service.source_of(session, "impact")
+        await default_mapping(await session.driver(), "impact")
+    clicks = [str((await world.click(shopper)).id) for _ in range(60)]
+    await world.sql(f"ANALYZE {', '.join(HOT)}")
+    sales = NewSales(world.runtime.keys)
+
+    async def read(driver: asyncpg.Connection, first: int, count: int) -> int:
+        """How many rows a group of so many sales makes the database read."""
+        before = await driver.fetchval(READ, HOT)
+        for status in statuses:
+            items: list[Item] = [
+                (source, report(conversion_id=f"sale-{number}", click_id=clicks[number], status=status))
+                for number in range(first, first + count)
+            ]
+            answers = await sales.take(driver, items)
+            if answers[0] is None:
+                await service.ingest_many(driver, world.runtime.keys, items)
+        return int(await driver.fetchval(READ, HOT)) - int(before)
+
+    # A session that has no plans yet. In a transaction only so that what it reads can be told from what others do.
+    driver = await asyncpg.connect(world.runtime.settings.database_url.replace("+asyncpg", ""))
+    try:
+        await driver.execute("BEGIN")
+        at_first = max([await read(driver, number, 1) for number in range(10)])
+        await read(driver, 10, 45)
+        await world.sql(
+            "WITH made AS (INSERT INTO ledger_accounts (path, currency, normal_side)"
+            " SELECT n::text, 'PKR', 'debit' FROM generate_series(1, 100) AS n RETURNING id)"
+            " INSERT INTO ledger_balances (account_id) SELECT id FROM made"
+        )
+        assert await read(driver, 55, 1) <= at_first
+    finally:
+        await driver.close()
+        # The tests behind this one are not about such plans.
+        await world.sql(f"SELECT pg_clear_relation_stats('public', name) FROM unnest(ARRAY{[*HOT]}) AS name")
 
 
 async def test_what_is_not_new_or_not_only_pending_is_left_to_a_transaction(
