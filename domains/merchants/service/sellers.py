@@ -7,6 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
+from wapsi.ids import plain_id
+
 _SELLERS = """SELECT m.id, m.slug, n.slug AS network, m.currency FROM merchants m
     LEFT JOIN affiliate_networks n ON n.id = m.network_id WHERE m.slug = ANY($1) OR m.id = ANY($2)"""
 
@@ -38,4 +40,4 @@ def sellers_of(columns: Sequence[Sequence[Any] | None]) -> list[Seller]:
     ids, slugs, networks, currencies = columns
     if ids is None or slugs is None or networks is None or currencies is None:
         return []
-    return [Seller(*values) for values in zip(ids, slugs, networks, currencies, strict=True)]
+    return [Seller(*values) for values in zip(map(plain_id, ids), slugs, networks, currencies, strict=True)]

@@ -11,13 +11,14 @@ import asyncpg
 from domains.merchants.errors import MerchantNotFound, NoRates
 from domains.merchants.models import ClawbackTerms, ConfirmationTerms, CustomerType, MerchantStatus, RateKind
 from domains.merchants.service.refs import Boost, MerchantRef, Rate, RateSchedule
+from wapsi.db.arrays import array
 
 # The row's version changes with whoever changes the row; a schedule never changes, so that its number says enough.
 # By keys alone, however large the tables were when the session made its plan.
 _NOW = """SELECT m.id, m.slug, m.xmin::text AS row_version, (
         SELECT s.version FROM rate_schedules s WHERE s.merchant_id = m.id AND s.valid_from <= $3
         ORDER BY s.valid_from DESC LIMIT 1) AS rates_version
-    FROM merchants m WHERE m.id = ANY($1) OR m.slug = ANY($2)"""
+    FROM merchants m WHERE m.id = ANY($1::text::uuid[]) OR m.slug = ANY($2::text::text[])"""
 _MERCHANTS = """SELECT m.xmin::text AS row_version, m.id, m.slug, m.name, m.status, n.slug AS network, m.currency,
         m.deep_link_template, m.allowed_landing_hosts, m.click_window_days, m.validation_days, m.tracking_days,
         m.logo_url, m.description, m.confirmation, m.clawback
@@ -80,7 +81,7 @@ class Visits:
                 unknown.add(slug)
             else:
                 wanted.add(known)
-        rows = await driver.fetch(_NOW, list(wanted), list(unknown), at)
+        rows = await driver.fetch(_NOW, array(list(wanted)), array(list(unknown)), at)
         changed = [row for row in rows if not self._is_known(row)]
         if changed:
             await self._load(driver, changed, at)

@@ -33,26 +33,27 @@ _GOOGLE_COLUMNS: Final = frozenset({"id", "title", "link", "price"})
 class Feed:
     """One reading of a file. `format` is one of FORMATS, `encoding` a codec's name, `compression` none, gzip, ..."""
 
-    def __init__(
-        self, source: Expanded, feed_format: str, encoding: str, rows: Callable[[], Iterator[Row]], builder: ItemBuilder
-    ) -> None:
+    def __init__(self, source: Expanded, feed_format: str, encoding: str, items: Callable[[], Iterator[bytes]]) -> None:
         self.name: str | None = None
         self.format = feed_format
         self.encoding = encoding
         self.compression = source.compression
         self._source = source
-        self._rows = rows
-        self._builder = builder
+        self._items = items
 
     def items(self) -> Iterator[pb.OfferItem]:
         """One item a row, in the order of the file, once. Raises FeedError where the file cannot be read on."""
+        return map(pb.OfferItem.FromString, self.serialised())
+
+    def serialised(self) -> Iterator[bytes]:
+        """The items as they are pushed: nothing is gained by making messages of them first."""
         try:
-            yield from starmap(self._builder.build, self._rows())
+            yield from self._items()
         finally:
             self.close()
 
     def close(self) -> None:
-        """Frees what was spooled; the end of `items` does so too. The stream that was given is the caller's."""
+        """Frees what was spooled; the end of its items does so too. The stream that was given is the caller's."""
         self._source.release()
 
     def __enter__(self) -> Self:
@@ -96,10 +97,18 @@ def _open(source: Expanded, options: FeedOptions) -> Feed:
         stream = as_utf_8(source, encoding)
         if feed_format == "json":
             builder = ItemBuilder(rules, options, encoding)
-            return Feed(source, feed_format, encoding, lambda: json_array_rows(stream), builder)
+            return _feed(source, feed_format, encoding, lambda: json_array_rows(stream), builder)
         lines = JSONLines(stream)
-        return Feed(source, feed_format, encoding, lines.rows, ItemBuilder(rules, options, encoding, numbers=lines))
+        builder = ItemBuilder(rules, options, encoding, numbers=lines)
+        return Feed(source, feed_format, encoding, lambda: builder.build_lines(lines))
     return _open_table(source, options.format, encoding, options)
+
+
+def _feed(
+    source: Expanded, feed_format: str, encoding: str, rows: Callable[[], Iterator[Row]], builder: ItemBuilder
+) -> Feed:
+    """Of rows that are made into items one by one."""
+    return Feed(source, feed_format, encoding, lambda: starmap(builder.build, rows()))
 
 
 def _recognise(text: str) -> str:
@@ -135,7 +144,7 @@ def _open_xml(source: Expanded, feed_format: str, encoding: str, mark: int, text
         stream = as_utf_8(source, encoding)
     read = google_rows if feed_format == "google_xml" else yml_rows
     builder = ItemBuilder(rules_for(feed_format, options.column_mapping, None), options, shown)
-    return Feed(source, feed_format, shown, lambda: read(stream, None if is_declared else "utf-8"), builder)
+    return _feed(source, feed_format, shown, lambda: read(stream, None if is_declared else "utf-8"), builder)
 
 
 def _open_table(source: Expanded, named: str | None, encoding: str, options: FeedOptions) -> Feed:
@@ -144,10 +153,10 @@ def _open_table(source: Expanded, named: str | None, encoding: str, options: Fee
     feed_format = named or _table_format(table)
     rules = rules_for(feed_format, options.column_mapping, table.columns)
     if feed_format != "shopify_csv":
-        return Feed(source, feed_format, encoding, table.rows, ItemBuilder(rules, options, encoding, table.columns))
+        return _feed(source, feed_format, encoding, table.rows, ItemBuilder(rules, options, encoding, table.columns))
     asked = frozenset(source for rule in rules for source in rule.sources)
     has_links = "link" in (options.column_mapping or {})
-    return Feed(
+    return _feed(
         source,
         feed_format,
         encoding,

@@ -8,23 +8,28 @@ the key, or else by Python's json, which hands over the digits of all numbers.
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from domains.offers.feeds.errors import FeedError
-from domains.offers.feeds.rows import NumberText, RecordGuard, Row, too_large, unreadable
+from domains.offers.feeds.rows import NumberText, RecordGuard, Row, Values, too_large, unreadable
 from domains.offers.validation.issues import error
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
 MAX_LINE_BYTES: Final = 4 * 1024**2
 # Where nothing but errors comes at first, the file is something else.
 _MAX_BAD_FIRST_ROWS: Final = 10
+# Rows that are handed on together: a row may be as large as a line, and the next is not to be read beside it.
+_BATCH_ROWS: Final = 250
+_BATCH_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 50
 _DECODER: Final = json.JSONDecoder(parse_float=NumberText, parse_int=NumberText, parse_constant=NumberText)
 _NUMBER_OF_KEY: Final = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
+# A Row, and the line that it was read from.
+LineRow = tuple[int, Values | pb.Issue, bytes]
 
 
 class JSONLines:
@@ -69,6 +74,28 @@ class JSONLines:
                         number,
                     )
             yield number, decoded
+
+    def batches(self) -> Iterator[Sequence[LineRow]]:
+        """The rows, those together that follow one another and are not large. Before one is looked at, `go_to` it."""
+        batch: list[LineRow] = []
+        size = 0
+        try:
+            for number, values in self.rows():
+                batch.append((number, values, self._line))
+                size += len(self._line)
+                del values
+                if size >= _BATCH_BYTES or len(batch) == _BATCH_ROWS:
+                    yield batch
+                    batch, size = [], 0
+        except FeedError:
+            # What was read before it comes first.
+            yield batch
+            raise
+        if batch:
+            yield batch
+
+    def go_to(self, line: bytes) -> None:
+        self._line = line
 
     def digits(self, key: str, number: float) -> NumberText | None:
         """Of a number in the row that came last. None where its key is not in the line as it is, or again elsewhere."""

@@ -27,7 +27,8 @@ _FLAG_TARGETS: Final = frozenset({"adult", "cashback_eligible", "delete"})
 AS_IT_IS: Final = _PLAIN_TARGETS | {"image_link"}
 # Of these the same few values come again and again, and mean the same.
 REPEATING: Final = _FLAG_TARGETS | set(values.CHOICES) | {"product_types"}
-# The fields of a pb.Offer. The time of the statement, which is the item's, is among them as `source_time`.
+# The fields of a pb.Offer; as bytes where they are encoded. The time of the statement, which is the item's, is among
+# them as `source_time`.
 Offer = dict[str, Any]
 Issues = list[pb.Issue]
 # The value is not empty.

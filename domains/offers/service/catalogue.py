@@ -28,7 +28,7 @@ from domains.offers.service.queries import SearchQuery
 from domains.offers.service.search import SearchOrder, search
 from domains.offers.service.views import OfferRef, PricePoint
 from wapsi.clock import now
-from wapsi.db import Reads, ReadSession
+from wapsi.db import Plans, Reads, ReadSession
 from wapsi.db.versions import Versions
 
 
@@ -142,10 +142,10 @@ _PUBLISHED_BY_ID = f"SELECT {SUMMARY_COLUMNS}, '' AS key FROM offers o WHERE o.i
 
 async def _shown(reads: Reads, ids: Sequence[UUID]) -> list[asyncpg.Record]:
     """What is on offer of them, in their order."""
-    listed = await reads.fetch(_LISTED_BY_ID, ids)
+    listed = await reads.fetch(_LISTED_BY_ID, ids, plans=Plans.BY_KEYS)
     by_id = {row["id"]: row for row in listed if not row["key"]}
     if behind := [row["id"] for row in listed if row["key"] == "behind"]:
-        by_id |= {row["id"]: row for row in await reads.fetch(_PUBLISHED_BY_ID, behind)}
+        by_id |= {row["id"]: row for row in await reads.fetch(_PUBLISHED_BY_ID, behind, plans=Plans.BY_KEYS)}
     return [by_id[text] for id_ in ids if (text := str(id_)) in by_id]
 
 
@@ -241,7 +241,7 @@ async def price_history(reads: Reads, versions: Versions, id_: UUID, *, limit: i
     """Newest first, beginning with the present price. Raises OfferNotFound."""
     columns = "o.merchant_id, o.price_since AS valid_from, o.price_minor, o.sale_price_minor, o.currency"
     present, _merchant = await _get_active(reads, versions, id_, columns)
-    past = await reads.fetch(_PAST_PRICES, id_, limit)
+    past = await reads.fetch(_PAST_PRICES, id_, limit, plans=Plans.BY_KEYS)
     return [
         _price_point(present, None),
         *(_price_point(row, row["valid_until"]) for row in past),
@@ -274,7 +274,8 @@ async def _get_active(
     reads: Reads, versions: Versions, id_: UUID, columns: str
 ) -> tuple[asyncpg.Record, merchants.ListedMerchant]:
     """An offer that can be bought now, and who sells it."""
-    row = await reads.fetchrow(f"SELECT {columns} FROM offers o WHERE o.id = $1 AND {ON_OFFER}", id_)  # noqa: S608
+    sql = f"SELECT {columns} FROM offers o WHERE o.id = $1 AND {ON_OFFER}"  # noqa: S608
+    row = await reads.fetchrow(sql, id_, plans=Plans.BY_KEYS)
     if row is not None:
         directory = await merchants.directory(versions)
         merchant = directory.by_id.get(row["merchant_id"])

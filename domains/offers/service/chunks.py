@@ -192,12 +192,17 @@ def decode_chunk(payload: bytes) -> Sequence[bytes]:
     return pb.PushOffersRequest.FromString(zstandard.decompress(payload)).items
 
 
-def decode_items(payload: bytes) -> Sequence[pb.OfferItem] | None:
+def decode_items(payload: bytes) -> head_pb.PushedItems | None:
     """The items of a stored chunk; None where one of them is malformed. Less than a third of what one by one takes."""
     try:
-        return head_pb.PushedItems.FromString(zstandard.decompress(payload)).items
+        return head_pb.PushedItems.FromString(zstandard.decompress(payload))
     except DecodeError:
         return None
+
+
+def pushed_bytes(payload: bytes) -> int:
+    """The size of a stored chunk as it was pushed."""
+    return zstandard.frame_content_size(payload)
 
 
 async def store_chunks(session: WriteSession, sync_id: UUID, chunks: Iterable[Chunk]) -> None:

@@ -35,6 +35,8 @@ def _texts(column: Sequence[Any]) -> Sequence[str]:
         return [known[value] for value in column]
     if kind is list and not has_null:
         return _lists(column)
+    if kind is bytes and not has_null and len(set(map(len, column))) == 1:
+        return _hashes(column)
     write = _WRITERS[kind]
     if has_null:
         return [_NULL if value is None else write(value) for value in column]
@@ -50,6 +52,13 @@ def _escaped(texts: Sequence[str]) -> Sequence[str]:
 
 def _bytes(value: bytes) -> str:
     return "\\\\x" + value.hex()
+
+
+def _hashes(column: Sequence[bytes]) -> list[str]:
+    """All of one length."""
+    width = 2 * len(column[0])
+    text = b"".join(column).hex()
+    return ["\\\\x" + text[start : start + width] for start in range(0, width * len(column), width)]
 
 
 def _lists(column: Sequence[list[str]]) -> list[str]:

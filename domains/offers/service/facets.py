@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domains.offers.service.queries import SearchQuery, Term, filter_lexemes, terms_of, tsquery
-from domains.offers.service.search import LARGEST_TIER, LISTING, among_all, residual, with_lexemes
+from domains.offers.service.search import LARGEST_TIER, LISTING, residual, with_lexemes, written_out
 from wapsi.db import Reads
 
 # So many offers are counted.
@@ -76,10 +76,8 @@ async def facets(reads: Reads, query: SearchQuery) -> Facets:
         found = await _count(reads, query, terms, tier=tier)
         if found.counted >= ENOUGH or not found.complete:
             return replace(found, complete=False)
-    narrow = await among_all(reads, query, terms)
-    if narrow is None:
-        return replace(found, complete=False)
-    return await _count(reads, query, narrow, tier=0)
+    full, is_narrow = await written_out(reads, query, terms)
+    return await _count(reads, query, full, tier=0) if is_narrow else replace(found, complete=False)
 
 
 async def _count(reads: Reads, query: SearchQuery, terms: Sequence[Term], *, tier: int | None) -> Facets:

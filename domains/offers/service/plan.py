@@ -37,7 +37,7 @@ class Action(StrEnum):
 class ChunkWork:
     """The items of a chunk that have to be read. Packed, since a first load has work for every item of a feed.
 
-    `positions` in the chunk are unsigned 16-bit integers, big-endian; `actions` has a letter for each.
+    `positions` in the chunk are unsigned 16-bit integers, big-endian and ascending; `actions` has a letter for each.
     """
 
     first_offset: int
@@ -46,16 +46,19 @@ class ChunkWork:
 
     def items(self) -> Iterator[tuple[int, str]]:
         """(position in the chunk, letter)"""
-        return zip(struct.unpack(f">{len(self.actions)}H", self.positions), self.actions, strict=True)
+        return zip(self.places(), self.actions, strict=True)
+
+    def places(self) -> tuple[int, ...]:
+        return struct.unpack(f">{len(self.actions)}H", self.positions)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`work` is in the order of the feed; all other items are only counted.
 
-    `unseen` active offers are not in this FULL feed: their ids are in the temporary table sync_unseen. Those of
-    unchanged offers whose time moves are in sync_touched. `oldest_at` is the oldest time that the feed states,
-    `newest_at` the newest of what is new or changed.
+    `absent` active offers are not in the feed. `unseen` of them a FULL feed withdraws: their ids are in the temporary
+    table sync_unseen. Those of unchanged offers whose time moves are in sync_touched. `oldest_at` is the oldest time
+    that the feed states, `newest_at` the newest of what is new or changed.
     """
 
     work: list[ChunkWork]
@@ -64,6 +67,7 @@ class Plan:
     unchanged: int
     stale: int
     duplicates: int
+    absent: int
     unseen: int
     touched: int
     oldest_at: datetime | None
@@ -99,6 +103,7 @@ async def make_plan(session: WriteSession, sync_id: UUID, merchant_id: UUID, rul
         unchanged=summary["unchanged"],
         stale=summary["stale"],
         duplicates=summary["duplicates"],
+        absent=summary["absent"],
         unseen=summary["unseen"],
         touched=summary["touched"],
         oldest_at=summary["oldest_at"],
@@ -180,11 +185,13 @@ work AS (
 SELECT first_offset, string_agg(int2send((n - 1)::int2), '' ORDER BY n) AS positions,
     string_agg(action, '' ORDER BY n) AS actions,
     NULL::int8 AS items, NULL::int8 AS creates, NULL::int8 AS unchanged, NULL::int8 AS stale, NULL::int8 AS duplicates,
-    NULL::int8 AS unseen, NULL::int8 AS touched, NULL::timestamptz AS oldest_at, NULL::timestamptz AS newest_at
+    NULL::int8 AS absent, NULL::int8 AS unseen, NULL::int8 AS touched,
+    NULL::timestamptz AS oldest_at, NULL::timestamptz AS newest_at
 FROM work GROUP BY first_offset
 UNION ALL
 SELECT NULL, NULL, NULL, items, creates, unchanged, stale, duplicates,
-    (SELECT count(*) FROM unseen), (SELECT count(*) FROM touched), oldest_at, newest_at
+    (SELECT count(*) FROM compared WHERE first_offset IS NULL AND is_active), (SELECT count(*) FROM unseen),
+    (SELECT count(*) FROM touched), oldest_at, newest_at
 FROM summary
 """
 

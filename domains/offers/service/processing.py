@@ -5,6 +5,7 @@ from the chunks that are durable.
 """
 
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,13 +17,15 @@ from sqlalchemy import func, select, text, update
 from domains.merchants import service as merchants
 from domains.offers.models import SYNC_STATES, OfferRow, OfferStatus, SyncMode, SyncRow, SyncState
 from domains.offers.service import publish, rollback, upload
+from domains.offers.service.ahead import looking_ahead
 from domains.offers.service.issues import IssueLog
 from domains.offers.service.plan import Plan, PlanRules, make_plan, shrinks_too_much
-from domains.offers.service.prepare import Preparation
+from domains.offers.service.prepare import Looks, NewOffers, Preparation
 from domains.offers.service.stages import record_stage, running_stage
 from domains.offers.validation import FUTURE_TOLERANCE, ValidationRules
 from wapsi.clock import now
 from wapsi.db import Database, WriteSession
+from wapsi.ids import AscendingIDs, new_id
 from wapsi.queue.jobs import Job, Permanent
 
 log = structlog.get_logger(__name__)
@@ -80,23 +83,30 @@ async def _merge(job: Job, session: WriteSession, task: SyncTask, catalogue: pub
         floor_at=catalogue.floor_at,
         as_of=task.as_of,
     )
+    validation = ValidationRules(
+        default_currency=task.merchant.currency,
+        allowed_landing_hosts=task.merchant.allowed_landing_hosts,
+        now=moment,
+    )
+    ahead: AbstractAsyncContextManager[Looks] = nullcontext({})
+    if not catalogue.version:
+        # Where something is published most items have not changed, and are not looked at.
+        ahead = looking_ahead(job.runtime.db, task.sync_id, validation)
     with running_stage("plan"):
-        plan = await make_plan(session, task.sync_id, task.merchant.id, rules)
+        async with ahead as looks:
+            plan = await make_plan(session, task.sync_id, task.merchant.id, rules)
     if plan.items != task.items:
         # Chunks that another release stored, without an index.
         raise Permanent(f"{plan.items} of {task.items} items can be processed.")
     settings = job.runtime.settings
     doubt = None if task.approved else await _doubt(session, task, plan, settings.sync_shrink_limit_percent)
     issues = IssueLog(task.sync_id)
-    validation = ValidationRules(
-        default_currency=task.merchant.currency,
-        allowed_landing_hosts=task.merchant.allowed_landing_hosts,
-        now=moment,
-    )
-    preparation = Preparation(validation, issues, candidates=doubt is None)
     publication = publish.Publication(session, task.sync_id, task.merchant.id, catalogue.version + 1)
-    if plan.creates and doubt is None:
-        await publish.announce_publication(job.runtime.db, task.merchant.id)
+    new_offers = None
+    if doubt is None:
+        first_id = await publish.announce_publication(job.runtime.db, task.merchant.id) if plan.creates else new_id()
+        new_offers = NewOffers(task.merchant.id, publication.version, AscendingIDs(first_id))
+    preparation = Preparation(validation, issues, new_offers, looks)
     with running_stage("merge"):
         await publication.write_chunks(plan, preparation, _Progress(job.runtime.db, task.sync_id).report)
         record_stage("validate", preparation.took_s)
@@ -176,7 +186,7 @@ async def _publish(
         full=task.full,
         changed=changed,
         stated_at=plan.newest_at or task.as_of,
-        feed_is_all=await _feed_is_all(session, task, plan, publication),
+        feed_is_all=_feed_is_all(task, plan, publication),
     )
     await _conclude(
         session,
@@ -226,13 +236,13 @@ async def _active_offers(session: WriteSession, task: SyncTask) -> int:
     return await session.scalar(statement) or 0
 
 
-async def _feed_is_all(session: WriteSession, task: SyncTask, plan: Plan, publication: publish.Publication) -> bool:
+def _feed_is_all(task: SyncTask, plan: Plan, publication: publish.Publication) -> bool:
     """Whether this feed again, later, would change nothing (see known_feeds)."""
     if not (task.full and task.has_digest):
         return False
     if publication.rejected or publication.withdrawn_by_item or plan.stale:
         return False
-    return await _active_offers(session, task) == plan.items - plan.duplicates
+    return plan.absent == plan.unseen
 
 
 async def _quarantine(

@@ -1,7 +1,7 @@
 """Writing a plan into a merchant's catalogue, in bulk, inside one transaction that holds the catalogue's lock."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,6 @@ from sqlalchemy import text
 
 from domains.offers.models import OfferRow
 from domains.offers.service.chunks import CHUNK_ITEMS, ItemIndex
-from domains.offers.service.copying import copy_lines
 from domains.offers.service.plan import ChunkWork, Plan, from_microseconds, to_microseconds
 from domains.offers.service.prepare import STATED_COLUMNS, ChunkRead, Preparation, Prepared
 from wapsi.clock import now
@@ -23,8 +22,15 @@ SEARCH_QUEUE = "search"
 # Grows with each publication, and again when search has followed it.
 VERSION_SQL = "SELECT coalesce(sum(version + indexed_version), 0) FROM catalogues"
 
-_OWN_COLUMNS = ("merchant_id", "catalogue_version")
-_TOMBSTONE_COLUMNS = (*_OWN_COLUMNS, "status", "availability", "offer_id", "source_time", "content_hash")
+_TOMBSTONE_COLUMNS = (
+    "merchant_id",
+    "catalogue_version",
+    "status",
+    "availability",
+    "offer_id",
+    "source_time",
+    "content_hash",
+)
 OFFER_COLUMNS = tuple(column.name for column in OfferRow.__table__.columns)
 
 
@@ -54,16 +60,21 @@ async def lock_catalogue(session: WriteSession, merchant_id: UUID) -> LockedCata
     return LockedCatalogue(row.version, row.revertible_version, row.source_time_floor)
 
 
-async def announce_publication(db: Database, merchant_id: UUID) -> None:
-    """For listings (see RunningPublicationRow), in a transaction of its own; `finish` or `end_publication` ends it."""
+async def announce_publication(db: Database, merchant_id: UUID) -> UUID:
+    """For listings (see RunningPublicationRow), in a transaction of its own; `finish` or `end_publication` ends it.
+
+    New offers have ids after the one that is given back.
+    """
     async with db.write() as session:
-        await session.execute(
+        announced = await session.execute(
             text(
                 "INSERT INTO running_publications (merchant_id) VALUES (:id)"
-                " ON CONFLICT (merchant_id) DO UPDATE SET first_id = excluded.first_id"
+                " ON CONFLICT (merchant_id) DO UPDATE SET first_id = excluded.first_id RETURNING first_id"
             ),
             {"id": merchant_id},
         )
+        first_id: UUID = announced.scalar_one()
+        return first_id
 
 
 async def end_publication(session: WriteSession, merchant_id: UUID) -> None:
@@ -79,7 +90,6 @@ class Publication:
         self._merchant_id = merchant_id
         self._now = now()
         self._own = (merchant_id, version)
-        self._own_text = "\t".join((*copy_lines([[merchant_id.hex], [version]]), ""))
         self._withdrawn = 0
         self._changed: list[tuple[Any, ...]] = []
         self._has_changed_table = False
@@ -120,9 +130,8 @@ class Publication:
         driver = await self._session.driver()
         if ready.creates:
             # Straight into the table: the catalogue is locked, so nobody else can have made them.
-            lines = "".join(f"{self._own_text}{line}\n" for line in ready.creates)
-            columns = _OWN_COLUMNS + ready.create_columns
-            await driver.copy_to_table("offers", source=_pieces(lines), columns=columns)
+            # In one piece, and not as a file, of which pieces are read in threads (or as bytes, which are a path).
+            await driver.copy_to_table("offers", source=memoryview(ready.creates), columns=ready.create_columns)
         self._changed += ready.updates
         if len(self._changed) >= CHUNK_ITEMS:
             await self._copy_changed(driver)
@@ -138,7 +147,7 @@ class Publication:
                 for offer_id, time_us in ready.entomb.items()
             ]
             await driver.copy_records_to_table("offers", records=tombstones, columns=_TOMBSTONE_COLUMNS)
-        self.created += len(ready.creates)
+        self.created += ready.created
         self.updated += len(ready.updates)
         self.rejected += ready.rejected
         self.withdrawn_by_item += len(ready.withdraw) + len(ready.entomb)
@@ -193,10 +202,6 @@ class Publication:
         await driver.execute(_FORGET_REVISIONS, self._merchant_id, self.version)
         args: dict[str, str | int] = {"merchant_id": str(self._merchant_id), "stated_us": to_microseconds(stated_at)}
         await outbox.enqueue(self._session, INDEX_DOCUMENTS, args, queue=SEARCH_QUEUE)
-
-
-async def _pieces(text: str) -> AsyncIterator[bytes]:
-    yield text.encode()
 
 
 def rows_of(status: str) -> int:

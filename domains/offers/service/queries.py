@@ -88,11 +88,6 @@ def rank_tsquery(terms: Sequence[Term]) -> str:
     return " | ".join(form for term in terms for form in term.alternatives()) or "'?'"
 
 
-def whole(terms: Sequence[Term]) -> list[Term]:
-    """No word that is only begun."""
-    return [Term(term.word, term.others) for term in terms]
-
-
 def _quoted(lexeme: str) -> str:
     doubled = lexeme.replace("\\", "\\\\").replace("'", "''")
     return f"'{doubled}'"

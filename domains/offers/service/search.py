@@ -1,6 +1,6 @@
 """Full-text search whose cost does not grow with the catalogue.
 
-A common word is in a million offers, and whoever searches for it looks at twenty. So the smallest sample is asked first
+A common word is in a million offers, and whoever searches for it looks at twenty. So the smallest sample is read first
 (one good offer in 256, see service/documents.py), then the larger one, then all offers, until there is enough; and of
 what is found, so much is ranked and no more. Each sample lies together, in a partition with an index of its own: what
 most searches read is small, and stays in memory. Filters are lexemes like the words: the sample is chosen by all of
@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from domains.offers.service.beginnings import completed
 from domains.offers.service.queries import (
     SearchQuery,
     Term,
@@ -23,24 +24,27 @@ from domains.offers.service.queries import (
     rank_tsquery,
     terms_of,
     tsquery,
-    whole,
 )
 from domains.offers.service.spelling import corrections
-from wapsi.db import Reads
+from wapsi.db import Plans, Reads
 
-# A sample that has so many answers will do.
-ENOUGH = 100
 # So many are ranked, and so many can be paged through.
 CANDIDATES = 500
-# Of all offers, where most documents lie on the disk, so many are ranked for the first pages, the samples' first.
-RANKED_FIRST = 60
+# By relevance they are ranked in parts, for a first page as few as it takes and behind them so many more for those who
+# go on: of all offers, whose documents lie on the disk, and of samples, by the tier.
+RANKED = {0: (30, 90, 290), 1: (120, 380), 2: (120, 380)}
+# The first part of all offers is so many of the samples, where they have more than it.
+SAMPLED = 120
+# In other orders, and where conditions that are no lexemes remain to be checked, a sample that has so many will do.
+ENOUGH = 100
 MAX_RESULTS = 500
-# So many are looked at where conditions that are no lexemes remain to be checked.
+# So many are looked at there.
 EXAMINED = 3000
 # Of a sample that has so many, the next one has too many to go through.
 WIDE = 500
-# What so many offers of the smallest sample have is broad: see `among_all`.
+# What so many offers of the smallest sample have is broad, and what so many have that begins so: see `written_out`.
 BROAD = 50
+BROADLY_BEGUN = 8
 # Of what no more offers of the smallest sample have, the larger one hardly ever has enough: it is not asked.
 RARE = 1
 LARGEST_TIER = 2
@@ -83,10 +87,10 @@ class _Found:
     matched: int
 
 
-# Beside the tiers, in a cursor: all offers, behind those that were ranked for the first page.
-_REST = 3
-# A tier in a cursor that is not of the words as they were typed: these are added to it.
-_CORRECTED, _CUT, _WHOLE = 10, 20, 40
+# In a cursor a tier is one of the first numbers; for each part that was seen to its end, so many are added.
+_TIERS = LARGEST_TIER + 1
+# And these where it is not of the words as they were typed.
+_CORRECTED, _CUT, _WRITTEN_OUT = 10, 20, 40
 
 
 async def search(
@@ -128,39 +132,54 @@ async def _next_page(
 ) -> SearchResult:
     """From the sample, and with the words, of the page before."""
     code = after[0]
-    if code < 0 or code % 10 > _REST or code >= 2 * _WHOLE:
+    number, tier = divmod(code % 10, _TIERS)
+    if not 0 <= code < 2 * _WRITTEN_OUT or number >= len(RANKED[tier]):
         return SearchResult([], relaxed=False, more=False)
-    relaxation = code % _WHOLE // 10 * 10
+    relaxation = code % _WRITTEN_OUT // 10 * 10
     if relaxation == _CORRECTED:
         terms = corrected_terms(terms, await corrections(reads, terms))
     elif relaxation == _CUT:
         terms = cut_terms(terms)
-    if code >= _WHOLE:
-        terms = whole(terms)
+    if code >= _WRITTEN_OUT:
+        terms, _ = await written_out(reads, query, terms)
     return _result(await _ask(reads, query, terms, order, code, after=after[1:], limit=limit), limit)
 
 
 def _result(found: _Found, limit: int) -> SearchResult:
-    relaxed = any(hit.tier % _WHOLE >= _CORRECTED for hit in found.hits)
+    relaxed = any(hit.tier % _WRITTEN_OUT >= _CORRECTED for hit in found.hits)
     return SearchResult(found.hits[:limit], relaxed=relaxed, more=len(found.hits) > limit)
 
 
 async def _first_page(
     reads: Reads, query: SearchQuery, terms: Sequence[Term], order: SearchOrder, limit: int, *, words: int = 0
 ) -> _Found:
-    """From the smallest sample that has enough; `words` says in cursors how they were relaxed."""
-    narrow: Sequence[Term] | None = None
-    for tier in range(LARGEST_TIER, 0, -1):
-        found = await _ask(reads, query, terms, order, words + tier, limit=limit)
-        # Where conditions leave little of much, the next sample would be the whole of it.
-        if found.matched >= ENOUGH or found.examined >= WIDE:
+    """From the samples, and where they have too little from all; `words` says in cursors how they were relaxed."""
+    if _is_ranked(query, order):
+        full, is_narrow = await written_out(reads, query, terms)
+        code = words + (0 if full == list(terms) else _WRITTEN_OUT) + (0 if is_narrow else 1)
+        return await _ask(reads, query, full, order, code, limit=limit)
+    found = await _ask(reads, query, terms, order, words + LARGEST_TIER, limit=limit)
+    # Where conditions leave little of much, the next sample would be the whole of it.
+    if _is_enough(found):
+        return found
+    full, is_narrow = await written_out(reads, query, terms)
+    code = words + (0 if full == list(terms) else _WRITTEN_OUT)
+    for tier in range(LARGEST_TIER - 1, 0, -1):
+        if is_narrow and found.examined <= RARE:
             break
-        if tier == 1 or found.examined <= RARE:
-            narrow = await among_all(reads, query, terms)
-        if narrow is not None:
-            code = words + (0 if list(narrow) == list(terms) else _WHOLE)
-            return await _ask(reads, query, narrow, order, code, limit=limit)
-    return found
+        found = await _ask(reads, query, full, order, code + tier, limit=limit)
+        if _is_enough(found):
+            return found
+    return await _ask(reads, query, full, order, code, limit=limit) if is_narrow else found
+
+
+def _is_ranked(query: SearchQuery, order: SearchOrder) -> bool:
+    """Whether the first that are found will do: no condition is left, and where they stand is for us to say."""
+    return order is SearchOrder.RELEVANCE and not query.narrows
+
+
+def _is_enough(found: _Found) -> bool:
+    return found.matched >= ENOUGH or found.examined >= WIDE
 
 
 async def _ask(
@@ -174,18 +193,16 @@ async def _ask(
     limit: int,
 ) -> _Found:
     """The first hits of what a cursor's `code` stands for, one more than `limit`; further ones follow behind it."""
-    tier = code % 10
-    is_parted = tier in (0, _REST) and order is SearchOrder.RELEVANCE and not query.narrows
-    part = None if not is_parted else slice(RANKED_FIRST, CANDIDATES) if tier == _REST else slice(RANKED_FIRST)
-    sql, arguments = statement(
-        query, terms, order, tier=0 if tier == _REST else tier, part=part, after=after, limit=limit + 1
-    )
-    found = _found(await reads.fetch(sql, *arguments), code)
+    number, tier = divmod(code % 10, _TIERS)
+    part = number if _is_ranked(query, order) else None
+    sql, arguments = statement(query, terms, order, tier=tier, part=part, after=after, limit=limit + 1)
+    found = _found(await reads.fetch(sql, *arguments, plans=Plans.BY_KEYS), code)
     missing = limit + 1 - len(found.hits)
-    is_full = found.examined >= RANKED_FIRST or (after is not None and not found.hits)
-    if not (is_parted and tier == 0 and missing > 0 and is_full):
+    if part is None or number + 1 == len(RANKED[tier]) or not missing:
         return found
-    rest = await _ask(reads, query, terms, order, code + _REST, limit=missing - 1)
+    if found.examined < RANKED[tier][number] and (after is None or found.hits):
+        return found
+    rest = await _ask(reads, query, terms, order, code + _TIERS, limit=missing - 1)
     examined = found.examined + rest.examined
     return _Found([*found.hits, *rest.hits], examined, examined)
 
@@ -195,30 +212,33 @@ async def _known(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> boo
     if not filter_lexemes(query):
         return False
     for tier in range(LARGEST_TIER, -1, -1):
-        row = await reads.fetchrow(count_sql(1, tier=tier), 1, tsquery(terms, ()))
+        row = await reads.fetchrow(count_sql(1, tier=tier), 1, tsquery(terms, ()), plans=Plans.BY_KEYS)
         if row is not None and row[0]:
             return True
     return False
 
 
-async def among_all(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> Sequence[Term] | None:
-    """The terms to look for among all offers, of which the samples have few; None where that would cost too much.
+async def written_out(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> tuple[list[Term], bool]:
+    """The terms to look for in larger samples, and whether they may be looked for among all offers.
 
     An index finds what is rare quickly, whatever else is asked for. It would go through all of what many offers have:
-    so each part is counted in the smallest sample. A begun word that many begin with must be written out; and where
-    many offers have each part, but hardly any have all, those in the samples have to do.
+    so each part is counted in the smallest sample. Where many offers have each part, but hardly any have all, those in
+    the samples have to do. And what is begun is the sum of all that begins so, each time: where that is much, the words
+    that it may be are asked for instead, each of which the index can skip through.
     """
     filters = filter_lexemes(query)
     if len(terms) + len(filters) < 2:
-        return terms
+        return list(terms), True
     parts = [tsquery([term], ()) for term in terms]
     parts += [tsquery((), [lexeme]) for lexeme in filters]
-    row = await reads.fetchrow(count_sql(len(parts), tier=LARGEST_TIER), BROAD, *parts)
-    broad = [] if row is None else [count >= BROAD for count in row]
-    if broad and all(broad):
-        return None
-    begun = [term for term, is_broad in zip(terms, broad, strict=False) if term.begins and is_broad]
-    return [term if term not in begun else whole([term])[0] for term in terms]
+    sql = count_sql(len(parts), tier=LARGEST_TIER)
+    row = await reads.fetchrow(sql, BROAD, *parts, plans=Plans.BY_KEYS)
+    counts = [0] * len(parts) if row is None else [int(count) for count in row]
+    full = [
+        term if count < BROADLY_BEGUN else await completed(reads, term)
+        for term, count in zip(terms, counts, strict=False)
+    ]
+    return full, not all(count >= BROAD for count in counts)
 
 
 def limited(rows: int | str) -> str:
@@ -230,19 +250,39 @@ def limited(rows: int | str) -> str:
     return f"LIMIT (SELECT {rows}::int8)"
 
 
-def with_lexemes(tier: int, columns: str, number: int | str, rows: int | str, *, beyond: int = 0) -> str:
+def with_lexemes(tier: int, columns: str, number: int | str, rows: int | str, *, beyond: int | str = 0) -> str:
     """A SELECT of at most `rows` of the tier's offers that have the lexemes of the argument with that number.
 
     Samples come first: they are good offers, and in memory; `beyond` so many of them it begins. The planner knows the
-    sample, and looks at its partition only. Of the lexemes it sees nothing, and plans for all alike: by how common it
-    believes each to be, it would read a whole sample where two common ones are hardly ever together.
+    sample, and looks at its partition only, one after the other and none that it does not come to. Of the lexemes it
+    sees nothing, and plans for all alike: by how common it believes each to be, it would read a whole sample where two
+    common ones are hardly ever together.
     """
-    samples = (
+    samples = (_of_sample(sample, columns, number) for sample in range(LARGEST_TIER, tier - 1, -1))
+    return f"{' UNION ALL '.join(samples)} {limited(rows)}{f' OFFSET {beyond}' if beyond else ''}"
+
+
+def _of_sample(sample: int, columns: str, number: int | str) -> str:
+    return (
         f"SELECT {columns} FROM offer_documents WHERE sample = {sample}"  # noqa: S608
         f" AND document @@ (SELECT ${number}::text::tsquery)"
-        for sample in range(LARGEST_TIER, tier - 1, -1)
     )
-    return f"{' UNION ALL '.join(samples)} {limited(rows)}{f' OFFSET {beyond}' if beyond else ''}"
+
+
+def _part(tier: int, number: int, columns: str) -> str:
+    """A SELECT of the part of RANKED with that number."""
+    sizes = RANKED[tier]
+    before = sum(sizes[1:number])
+    if tier:
+        return with_lexemes(tier, columns, 1, sizes[number], beyond=before + sizes[0] if number else 0)
+    if number:
+        first = f"(SELECT greatest({sizes[0]}, count(*)) FROM ({with_lexemes(1, '1', 1, SAMPLED)}) sampled)"  # noqa: S608
+        return with_lexemes(0, columns, 1, sizes[number], beyond=f"{first} + {before}")
+    missing = f"greatest(0, {sizes[0]} - (SELECT count(*) FROM sampled))"  # noqa: S608
+    return (
+        f"WITH sampled AS MATERIALIZED ({with_lexemes(1, columns, 1, SAMPLED)}) SELECT * FROM sampled"  # noqa: S608
+        f" UNION ALL (SELECT * FROM ({_of_sample(0, columns, 1)} {limited(missing)}) others)"
+    )
 
 
 def count_sql(queries: int, *, tier: int) -> str:
@@ -281,11 +321,11 @@ def statement(
     order: SearchOrder,
     *,
     tier: int,
-    part: slice | None = None,
+    part: int | None = None,
     after: Sequence[int | UUID] | None,
     limit: int,
 ) -> tuple[str, list[object]]:
-    """SQL and its arguments: rows of id, key, examined and matched. `part` of the candidates is ranked, or all."""
+    """SQL and its arguments: rows of id, key, examined and matched. A `part` of the candidates is ranked, or all."""
     filters = filter_lexemes(query)
     key, descending = _ORDERS[order]
     arguments: list[object] = [tsquery(terms, filters), rank_tsquery(terms)]
@@ -301,8 +341,9 @@ def statement(
     direction = " DESC" if descending else ""
     ordered = f"ORDER BY key{direction}, id{direction} LIMIT"
     page = f"{position} {ordered} ${len(arguments)}"
-    first, end = (0, EXAMINED if conditions else CANDIDATES) if part is None else (part.start or 0, part.stop)
-    found = with_lexemes(tier, "id, document, quality", 1, end - first, beyond=first)
+    columns = "id, document, quality"
+    rows = EXAMINED if conditions else CANDIDATES
+    found = with_lexemes(tier, columns, 1, rows) if part is None else _part(tier, part, columns)
     # $2 is named everywhere, so that every statement has the same arguments.
     if not conditions:
         # Most searches: half the planning of the other, and documents are not kept.

@@ -134,9 +134,9 @@ async def parse_pending(job: Job, sync_id: UUID) -> bool:
 
 
 def _chunks(file: IO[bytes], name: str, options: FeedOptions) -> Iterator[Chunk]:
-    items = open_feed(file, name=name, options=options).items()
+    items = open_feed(file, name=name, options=options).serialised()
     offset, checksum = 0, EMPTY_CHECKSUM
-    while batch := [item.SerializeToString(deterministic=True) for item in itertools.islice(items, CHUNK_ITEMS)]:
+    while batch := list(itertools.islice(items, CHUNK_ITEMS)):
         chunk = encode_chunk(checksum, offset, batch)
         offset, checksum = chunk.end_offset, chunk.checksum
         yield chunk

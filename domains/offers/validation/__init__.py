@@ -4,8 +4,7 @@ A required field that is wrong drops the row (ERROR). An optional one is repaire
 (WARNING). Nothing here raises for what an item contains.
 """
 
-from domains.offers.validation.columns import validate_ordinary
 from domains.offers.validation.item import validate_item
 from domains.offers.validation.rules import FUTURE_TOLERANCE, ValidatedOffer, ValidationRules
 
-__all__ = ["FUTURE_TOLERANCE", "ValidatedOffer", "ValidationRules", "validate_item", "validate_ordinary"]
+__all__ = ["FUTURE_TOLERANCE", "ValidatedOffer", "ValidationRules", "validate_item"]

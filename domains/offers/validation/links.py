@@ -15,6 +15,11 @@ _MAX_PORT: Final = 65535
 _SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
 # Changes whatever is not visible ASCII, or not taken as it is.
 _MARK_UNUSUAL: Final = bytes(code if 0x20 < code < 0x7F and code not in b'\\"<>' else ord("?") for code in range(256))
+# Stands between links that are looked at together: none that is taken as it is has one.
+_BETWEEN: Final = "<"
+_MARK_UNUSUAL_OF_MANY: Final = bytes(
+    code if code == ord(_BETWEEN) else marked for code, marked in enumerate(_MARK_UNUSUAL)
+)
 _MIN_ORIGIN_LENGTH: Final = len("http://h")
 _MAX_ORIGIN_LENGTH: Final = 300  # what is cached is no longer
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
@@ -56,13 +61,22 @@ def is_ordinary_link(text: str, hosts: frozenset[str] | None) -> bool:
 
 def are_ordinary_links(texts: Sequence[str], hosts: frozenset[str] | None) -> bool:
     """Whether is_ordinary_link holds for all of them."""
-    ends = [text.find("/", _MIN_ORIGIN_LENGTH, _MAX_ORIGIN_LENGTH) for text in texts]
-    if min(ends) < 0 or len(max(texts, key=len)) > MAX_LINK_LENGTH:
+    if len(max(texts, key=len)) > MAX_LINK_LENGTH:
         return False
-    encoded = ",".join(texts).encode()
-    return encoded.translate(_MARK_UNUSUAL) == encoded and all(
-        _leads_to(origin, hosts) for origin in {text[:end] for text, end in zip(texts, ends, strict=True)}
-    )
+    together = _BETWEEN.join(texts)
+    encoded = together.encode()
+    if together.count(_BETWEEN) >= len(texts) or encoded.translate(_MARK_UNUSUAL_OF_MANY) != encoded:
+        return False
+    return all(_leads_to(origin, hosts) for origin in _origins(texts, together))
+
+
+def _origins(texts: Sequence[str], together: str) -> set[str]:
+    """What the links begin with, up to the path; '' where one has none."""
+    first = texts[0][: texts[0].find("/", _MIN_ORIGIN_LENGTH, _MAX_ORIGIN_LENGTH) + 1]
+    # Most shops have one.
+    if first and together.count(_BETWEEN + first) == len(texts) - 1:
+        return {first[:-1]}
+    return {text[: max(0, text.find("/", _MIN_ORIGIN_LENGTH, _MAX_ORIGIN_LENGTH))] for text in texts}
 
 
 @lru_cache(maxsize=4096)

@@ -48,7 +48,9 @@ _OVERTAKEN = grpc.StatusCode.OUT_OF_RANGE
 
 R = TypeVar("R")
 S = TypeVar("S")
+# Messages, or for a push what they are serialised to (deterministically).
 ItemSource = Callable[[], Iterator[pb.OfferItem]]
+SerialisedSource = Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Producer:
     async def push(
         self,
         merchant: str,
-        items: ItemSource,
+        items: ItemSource | SerialisedSource,
         *,
         request_id: str,
         mode: pb.SyncMode = pb.SYNC_MODE_FULL,
@@ -184,7 +186,7 @@ class Producer:
         return found
 
     async def _push_all(
-        self, sync: pb.Sync, items: ItemSource, on_progress: Callable[[ProgressReport], None]
+        self, sync: pb.Sync, items: ItemSource | SerialisedSource, on_progress: Callable[[ProgressReport], None]
     ) -> tuple[int, bytes]:
         """Returns the number of items and their checksum once all are durable."""
         attempt = resumed = 0
@@ -262,7 +264,7 @@ def _tracing() -> Sequence[Any]:
 class _Stream:
     """The requests of one PushOffers call: all items are read, those before `skip` are only counted and summed."""
 
-    def __init__(self, sync_id: str, items: ItemSource, skip: int) -> None:
+    def __init__(self, sync_id: str, items: ItemSource | SerialisedSource, skip: int) -> None:
         self._sync_id = sync_id
         self._items = items
         self._skip = skip
@@ -294,13 +296,13 @@ class _Stream:
             self.error = error
             raise
 
-    def _take(self, items: Iterator[pb.OfferItem]) -> list[bytes]:
+    def _take(self, items: Iterator[pb.OfferItem | bytes]) -> list[bytes]:
         """The next items, serialised and summed up; none at the end."""
         batch: list[bytes] = []
         size = 0
         for item in items:
             # Sorted map keys: an offer that has not changed has the same bytes as the last time.
-            data = item.SerializeToString(deterministic=True)
+            data = item if isinstance(item, bytes) else item.SerializeToString(deterministic=True)
             batch.append(data)
             size += len(data)
             if len(batch) == BATCH_ITEMS or size >= BATCH_BYTES:

@@ -15,6 +15,7 @@ from domains.offers.service import documents, facets, repricing, search, spellin
 from domains.offers.service.listing import OfferFilter, Sellers, Sort, filtered_statement, newest_statement
 from domains.offers.service.queries import SearchQuery
 from domains.offers.service.search import SearchOrder
+from wapsi.db import Plans
 
 OFFERS = 1_000_000
 MERCHANTS = 200
@@ -112,13 +113,16 @@ class Recorder:
 
     connection: asyncpg.Connection
     asked: list[tuple[str, list[Any]]] = field(default_factory=list)
+    planned_once: dict[str, int] = field(default_factory=dict)
 
-    async def fetch(self, sql: str, *arguments: Any) -> Any:
+    async def fetch(self, sql: str, *arguments: Any, plans: Plans = Plans.BY_VALUE) -> Any:
         self.asked.append((sql, list(arguments)))
+        if plans is Plans.BY_KEYS:
+            self.planned_once[sql] = len(arguments)
         return await self.connection.fetch(sql, *arguments)
 
-    async def fetchrow(self, sql: str, *arguments: Any) -> Any:
-        return next(iter(await self.fetch(sql, *arguments)), None)
+    async def fetchrow(self, sql: str, *arguments: Any, plans: Plans = Plans.BY_VALUE) -> Any:
+        return next(iter(await self.fetch(sql, *arguments, plans=plans)), None)
 
     def statements(self, name: str) -> Iterator[Statement]:
         """Since it was called last."""
@@ -201,6 +205,20 @@ async def scanned(connection: asyncpg.Connection, sql: str, arguments: list[Any]
     ]
 
 
+async def scanned_once_planned(connection: asyncpg.Connection, sql: str, arguments: int) -> list[str]:
+    """The large tables that a statement reads, planned without its values, other than by what an index is asked for."""
+    await connection.execute(f"PREPARE planned AS {sql}")
+    values = ", ".join(["NULL"] * arguments)
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE planned({values})")
+    await connection.execute("DEALLOCATE planned; RESET plan_cache_mode")
+    return [
+        node["Relation Name"]
+        for node in nodes(json.loads(text)[0]["Plan"])
+        if node.get("Relation Name") in LARGE_TABLES and not node.keys() & {"Index Cond", "Recheck Cond"}
+    ]
+
+
 # Few of the offers that have the one have the other.
 NARROW: tuple[dict[str, Any], ...] = (
     {"brand": "brand7", "price_min_minor": 90_000},
@@ -240,6 +258,11 @@ async def test_no_statement_reads_a_whole_table_of_a_million_offers(million: asy
             seen.add(key)
     assert len(seen) > 300
     assert found == {}
+    await million.execute(Plans.BY_KEYS.value)
+    assert len(reads.planned_once) > 30
+    whole = {sql: await scanned_once_planned(million, sql, count) for sql, count in reads.planned_once.items()}
+    assert {sql: tables for sql, tables in whole.items() if tables} == {}
+    await million.execute(Plans.BY_VALUE.value)
 
 
 @pytest.mark.parametrize("after", [None, SOME_ID])

@@ -1,12 +1,36 @@
 """What is copied: only the columns that a batch has anything in, and the table fills the others as they would be."""
 
-from collections.abc import Callable
+import asyncio
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from domains.offers.service.prepare import DEFAULTS, STATED_COLUMNS, without_empty_columns
-from wapsi.ids import new_id
+import pytest
+
+from domains.offers.service import ahead
+from domains.offers.service.chunks import encode_chunk
+from domains.offers.service.issues import IssueLog
+from domains.offers.service.plan import ChunkWork
+from domains.offers.service.prepare import (
+    DEFAULTS,
+    STATED_COLUMNS,
+    ChunkRead,
+    Look,
+    NewOffers,
+    Preparation,
+    look_at,
+    without_empty_columns,
+)
+from domains.offers.validation import ValidationRules
+from wapsi.ids import AscendingIDs, new_id
+from wapsi.producer.checksum import EMPTY_CHECKSUM
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
+from wapsi.runtime import Runtime
 
+RULES = ValidationRules("PKR", None, datetime(2026, 12, 1, tzinfo=UTC))
 Item = Callable[..., pb.OfferItem]
 
 
@@ -80,3 +104,48 @@ async def test_rows_that_need_a_second_look_change_nothing_for_those_beside_them
     assert (stored["coupon"]["kind"], stored["gone"]["status"], stored["a"]["mpn"]) == ("coupon", "withdrawn", "")
     issues = await admin_sql("SELECT item_offset, code FROM sync_issues ORDER BY item_offset")
     assert [tuple(issue) for issue in issues] == [(1, "TITLE_TRUNCATED"), (2, "TITLE_REQUIRED")]
+
+
+def chunk_of(items: Sequence[pb.OfferItem], actions: str, positions: Sequence[int]) -> ChunkRead:
+    chunk = encode_chunk(EMPTY_CHECKSUM, 0, [item.SerializeToString() for item in items])
+    work = ChunkWork(0, struct.pack(f">{len(positions)}H", *positions), actions)
+    return ChunkRead(work, chunk.payload, chunk.index)
+
+
+def prepared(chunk: ChunkRead, looks: dict[int, Look]) -> tuple[Any, ...]:
+    issues = IssueLog(new_id())
+    done = Preparation(RULES, issues, NewOffers(new_id(), 1, AscendingIDs(new_id())), looks).prepare(chunk)
+    # Behind merchant, version and id, which are new each time.
+    lines = [line.split("\t", 3)[3] for line in done.creates.decode().splitlines()]
+    return lines, done.create_columns, done.updates, done.created, done.rejected, issues.warnings
+
+
+@pytest.mark.parametrize(("actions", "positions"), [("CCCC", range(4)), ("CCUC", range(4)), ("CDC", (0, 1, 3))])
+def test_what_was_looked_at_before_becomes_what_it_would_have_become(
+    item: Item, actions: str, positions: Sequence[int]
+) -> None:
+    items = [item("a"), item("b", title="two  blanks"), item("c", color="red"), item("d", title="")]
+    chunk = chunk_of(items, actions, positions)
+    look = look_at(chunk.payload, RULES)
+    assert look is not None
+    assert look.odd == {1, 3}
+    # With its items, and without them, as it is kept.
+    for looks in ({0: replace(look, odd={1, 3})}, {0: replace(look, items=None, odd={1, 3})}):
+        assert prepared(chunk, looks) == prepared(chunk, {})
+        assert not looks
+
+
+async def test_chunks_are_looked_at_in_their_order_until_there_are_enough(
+    shop: Any, item: Item, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = await shop.start()
+    for offset in (0, 2, 4):
+        await shop.push(sync.sync_id, offset, [item(str(offset)), item(str(offset + 1))])
+    size = len(b"".join(one.SerializeToString() for one in (item("0"), item("1"))))
+    monkeypatch.setattr(ahead, "_MOST_BYTES", size * 3 // 2)
+    looks: dict[int, Look] = {}
+    await ahead.look_ahead(runtime.db, UUID(sync.sync_id), RULES, looks, asyncio.Event())
+    assert list(looks) == [0, 2]
+    assert looks[2].columns["offer_id"] == ["2", "3"]
+    assert looks[2].odd == set()
+    assert looks[2].items is None

@@ -10,7 +10,7 @@ from domains.offers.service import search as searching
 from domains.offers.service import spelling
 from domains.offers.service.queries import SearchQuery
 from domains.offers.service.search import SearchOrder, SearchResult, search
-from wapsi.db import Reads
+from wapsi.db import Plans, Reads
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 from wapsi.runtime import Runtime
 
@@ -153,7 +153,7 @@ async def test_of_all_offers_the_first_ranked_come_first_and_the_rest_behind_the
     shop: Any, item: Item, reads: Reads, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     """Seven are ranked for a first page: the others are read for those who go on, and all come once."""
-    monkeypatch.setattr(searching, "RANKED_FIRST", 7)
+    monkeypatch.setitem(searching.RANKED, 0, (7, 7, 500))
     await shop.sync([item(str(n), title=f"Kurta{' red' * (n % 3)}") for n in range(23)])
     query = SearchQuery(words="kurta")
     found = await pages(reads, query, SearchOrder.RELEVANCE, limit)
@@ -161,23 +161,44 @@ async def test_of_all_offers_the_first_ranked_come_first_and_the_rest_behind_the
     asked: Any = Asked(reads)
     first = await search(asked, query, after=None, limit=limit)
     assert [hit.id for hit in first.hits] == found[:limit]
-    assert asked.tiers == ["2", "0"] + ["0"] * (limit >= 7)
+    assert asked.tiers == ["0"] * (1 + (limit >= 7) + (limit >= 14))
 
 
 async def test_what_many_offers_have_is_searched_in_a_sample_of_the_good_ones(
     shop: Any, item: Item, reads: Reads, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Three hundred are to be many.
-    monkeypatch.setattr(searching, "ENOUGH", 5)
-    monkeypatch.setattr(searching, "RARE", -1)
     image = "https://shop.example/1.jpg"
     await shop.sync([item(f"good {n}", image_link=image) for n in range(300)] + [item(f"poor {n}") for n in range(50)])
-    result = await search(reads, SearchQuery(words="kurta"), after=None, limit=50)
-    names = await admin_sql("SELECT offer_id FROM offers WHERE id = ANY($1)", [hit.id for hit in result.hits])
-    assert {hit.tier for hit in result.hits} == {1}
-    assert 5 <= len(names) < 60
+    # Three hundred are to be many: some twenty of them are in the samples.
+    monkeypatch.setitem(searching.RANKED, 0, (5, 90, 290))
+    query = SearchQuery(words="kurta")
+    samples = "SELECT o.offer_id FROM offers o JOIN offer_documents d USING (id) WHERE o.id = ANY($1) AND d.sample > 0"
+    first = await search(reads, query, after=None, limit=5)
+    assert len(await admin_sql(samples, [hit.id for hit in first.hits])) == 5
+    # Behind them come the others, and each once.
+    every = await pages(reads, query, SearchOrder.RELEVANCE, 7)
+    assert len(every) == len(set(every)) == 350
+    places = await admin_sql(
+        "SELECT sample FROM unnest($1::uuid[]) WITH ORDINALITY AS found (id, number) JOIN offer_documents USING (id)"
+        " ORDER BY number",
+        every,
+    )
+    in_order = [row["sample"] > 0 for row in places]
+    assert in_order == sorted(in_order, reverse=True)
     # What is rare is searched for among all.
     assert len((await search(reads, SearchQuery(words="poor"), after=None, limit=100)).hits) == 50
+
+
+async def test_sorted_by_price_what_many_have_is_sorted_in_a_sample(
+    shop: Any, item: Item, reads: Reads, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "ENOUGH", 5)
+    monkeypatch.setattr(searching, "RARE", -1)
+    await shop.sync([item(f"good {n}", image_link="https://shop.example/1.jpg") for n in range(300)])
+    query = SearchQuery(words="kurta", currency="PKR")
+    result = await search(reads, query, order=SearchOrder.PRICE_ASC, after=None, limit=50)
+    assert {hit.tier for hit in result.hits} == {1}
+    assert 5 <= len(result.hits) < 60
 
 
 class Asked:
@@ -187,37 +208,45 @@ class Asked:
         self._reads = reads
         self.tiers: list[str] = []
 
-    async def fetch(self, sql: str, *arguments: Any) -> Any:
+    async def fetch(self, sql: str, *arguments: Any, plans: Plans) -> Any:
         if samples := re.findall(r"sample = (\d)", sql):
             self.tiers.append(min(samples))
-        return await self._reads.fetch(sql, *arguments)
+        return await self._reads.fetch(sql, *arguments, plans=plans)
 
 
 async def test_what_the_smallest_sample_hardly_has_is_not_looked_for_in_the_larger_one(
     shop: Any, item: Item, reads: Reads, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await shop.sync([item(str(n)) for n in range(30)])
+    await shop.sync([item(str(n)) for n in range(29)])
     asked: Any = Asked(reads)
-    assert len((await search(asked, SearchQuery(words="kurta"), after=None, limit=50)).hits) == 30
+    assert (
+        len((await search(asked, SearchQuery(words="kurta"), order=SearchOrder.NEWEST, after=None, limit=50)).hits)
+        == 29
+    )
     assert asked.tiers == ["2", "0"]
     await admin_sql("UPDATE offer_documents SET sample = 2 WHERE id IN (SELECT id FROM offers WHERE offer_id < '2')")
     monkeypatch.setattr(searching, "RARE", 5)
     asked.tiers.clear()
-    assert len((await search(asked, SearchQuery(words="kurta"), after=None, limit=50)).hits) == 30
+    assert (
+        len((await search(asked, SearchQuery(words="kurta"), order=SearchOrder.NEWEST, after=None, limit=50)).hits)
+        == 29
+    )
     assert asked.tiers == ["2", "1", "0"]
 
 
-async def test_a_short_beginning_beside_a_rare_word_is_a_whole_word_where_it_begins_too_many(
-    shop: Any, item: Item, find: Finder, monkeypatch: pytest.MonkeyPatch
+async def test_a_beginning_of_many_words_beside_a_rare_one_is_any_known_word_that_begins_so(
+    shop: Any, item: Item, find: Finder, reads: Reads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await shop.sync([item("1", title="Zari kurta"), item("2", title="Zari ku"), item("3", title="Plain")])
-    assert set(await find("zari ku")) == {"1", "2"}
+    zari = [item("1", title="Zari kurta"), item("2", title="Zari ku"), item("3", title="Zari kupplung")]
+    await shop.sync(zari)
+    assert set(await find("zari ku")) == {"1", "2", "3"}
     image = "https://shop.example/1.jpg"
     await shop.sync([item(f"k{n}", title="Kurta", image_link=image) for n in range(600)], mode=pb.SYNC_MODE_INCREMENTAL)
-    # A sample large enough that chance has no say: some forty of the six hundred, of two at most two.
+    # A sample large enough that chance has no say: some forty of the six hundred, of three at most three.
     monkeypatch.setattr(searching, "LARGEST_TIER", 1)
-    monkeypatch.setattr(searching, "BROAD", 10)
-    assert await find("zari ku") == ["2"]
+    # A word of a single title is in no list of known ones.
+    assert set(await find("zari ku")) == {"1", "2"}
+    assert len(await pages(reads, SearchQuery(words="zari ku"), SearchOrder.RELEVANCE, 1)) == 2
 
 
 async def test_what_is_rare_together_and_common_alone_is_not_looked_for_among_all(

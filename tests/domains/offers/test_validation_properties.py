@@ -9,10 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domains.offers.service.prepare import CONTENT_COLUMNS, DEFAULTS
-from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item, validate_ordinary
+from domains.offers.validation import ValidatedOffer, ValidationRules, validate_item
+from domains.offers.validation.columns import validate_ordinary
 from domains.offers.validation.fields import is_gtin
 from domains.offers.validation.links import Link, LinkProblem, are_ordinary_links, check_link, is_ordinary_link
 from domains.offers.validation.text import clean, is_clean
+from wapsi.rpc.offers.v1 import offer_item_head_pb2 as head_pb
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as pb
 
 T = TypeVar("T")
@@ -161,7 +163,7 @@ items = st.one_of(
 
 @given(st.lists(items, min_size=1, max_size=5))
 def test_columns_have_what_validation_makes_of_each_item(several: list[pb.OfferItem]) -> None:
-    columns, odd = validate_ordinary(several, RULES)
+    columns, odd = validate_ordinary(head_pb.PushedItems(items=several), RULES)
     for place, item in enumerate(several):
         if place in odd:
             continue
@@ -182,9 +184,27 @@ def test_offers_of_which_there_is_nothing_to_say_are_ordinary() -> None:
         adult=True, rate_category="shoes", cashback_eligible=False, custom_attributes={"a": "b"}, coupon_code="C",
     )  # fmt: skip
     full.offer.expires_at.FromDatetime(NOW + timedelta(days=1))
-    columns, odd = validate_ordinary([plain_item(), full, plain_item(kind=1, availability=5)], RULES)
+    several = [plain_item(), full, plain_item(kind=1, availability=5)]
+    columns, odd = validate_ordinary(head_pb.PushedItems(items=several), RULES)
     assert odd == set()
     assert columns.keys() == {"offer_id", *CONTENT_COLUMNS} - {"starts_at", "ends_at"}
+
+
+def test_unknown_fields_of_an_offer_are_in_no_column() -> None:
+    """Numbers (of field 20, packed) where one is expected: a reader of columns would take them for one more value."""
+    strange = plain_item(condition=1).SerializeToString()
+    offer = plain_item().offer.SerializeToString() + b"\xa2\x01\x01\x02"
+    item = pb.OfferItem(source_time=plain_item().source_time).SerializeToString() + bytes([0x12, len(offer)]) + offer
+    batch = head_pb.PushedItems(items=[pb.OfferItem.FromString(data) for data in (strange, item)])
+    columns, odd = validate_ordinary(batch, RULES)
+    assert (columns["condition"], odd) == (["new", ""], set())
+
+
+def test_lists_of_one_and_of_two_keep_their_offers() -> None:
+    several = [plain_item(product_types=["A", "B"], gtins=["96385074"]), plain_item(gtins=["4006381333931"])]
+    columns, odd = validate_ordinary(head_pb.PushedItems(items=several), RULES)
+    assert (columns["product_types"], columns["gtins"]) == ([["A", "B"], []], [["96385074"], ["4006381333931"]])
+    assert odd == set()
 
 
 @given(offers)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from wapsi.rpc.offers.v1 import offer_sync_pb2 as wapsi_dot_rpc_dot_offers_dot_v1_dot_offer__sync__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)wapsi/rpc/offers/v1/offer_item_head.proto\x12\x13wapsi.rpc.offers.v1\x1a$wapsi/rpc/offers/v1/offer_sync.proto\"m\n\rOfferItemHead\x12\x13\n\x0bsource_time\x18\x01 \x01(\x0c\x12\x12\n\x05offer\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x0e\n\x06issues\x18\x04 \x01(\x0c\x12\x19\n\x11rejected_offer_id\x18\x05 \x01(\tB\x08\n\x06_offer\"<\n\x0bPushedItems\x12-\n\x05items\x18\x03 \x03(\x0b\x32\x1e.wapsi.rpc.offers.v1.OfferItem\"@\n\x0bPushedHeads\x12\x31\n\x05items\x18\x03 \x03(\x0b\x32\".wapsi.rpc.offers.v1.OfferItemHeadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)wapsi/rpc/offers/v1/offer_item_head.proto\x12\x13wapsi.rpc.offers.v1\x1a$wapsi/rpc/offers/v1/offer_sync.proto\"m\n\rOfferItemHead\x12\x13\n\x0bsource_time\x18\x01 \x01(\x0c\x12\x12\n\x05offer\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x0e\n\x06issues\x18\x04 \x01(\x0c\x12\x19\n\x11rejected_offer_id\x18\x05 \x01(\tB\x08\n\x06_offer\"<\n\x0bPushedItems\x12-\n\x05items\x18\x03 \x03(\x0b\x32\x1e.wapsi.rpc.offers.v1.OfferItem\"@\n\x0bPushedHeads\x12\x31\n\x05items\x18\x03 \x03(\x0b\x32\".wapsi.rpc.offers.v1.OfferItemHead\"<\n\x0bPushedLasts\x12-\n\x05items\x18\x03 \x03(\x0b\x32\x1e.wapsi.rpc.offers.v1.ItemLasts\";\n\tItemLasts\x12.\n\x05offer\x18\x02 \x01(\x0b\x32\x1f.wapsi.rpc.offers.v1.OfferLasts\"\x98\x01\n\nOfferLasts\x12#\n\x16\x61\x64\x64itional_image_links\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05gtins\x18\x0e \x01(\tH\x01\x88\x01\x01\x12\x1a\n\rproduct_types\x18\x13 \x01(\tH\x02\x88\x01\x01\x42\x19\n\x17_additional_image_linksB\x08\n\x06_gtinsB\x10\n\x0e_product_types\"@\n\rPushedColumns\x12/\n\x05items\x18\x03 \x01(\x0b\x32 .wapsi.rpc.offers.v1.ItemColumns\"\x8b\x01\n\x0bItemColumns\x12:\n\x0bsource_time\x18\x01 \x01(\x0b\x32%.wapsi.rpc.offers.v1.TimestampColumns\x12\x30\n\x05offer\x18\x02 \x01(\x0b\x32!.wapsi.rpc.offers.v1.OfferColumns\x12\x0e\n\x06issues\x18\x04 \x03(\x0c\"2\n\x10TimestampColumns\x12\x0f\n\x07seconds\x18\x01 \x03(\x03\x12\r\n\x05nanos\x18\x02 \x03(\x05\"\xa4\x05\n\x0cOfferColumns\x12\x10\n\x08offer_id\x18\x01 \x03(\t\x12\x0c\n\x04kind\x18\x02 \x03(\x05\x12\r\n\x05title\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x03(\t\x12\x0c\n\x04link\x18\x05 \x03(\t\x12\x12\n\nimage_link\x18\x06 \x03(\t\x12\x1e\n\x16\x61\x64\x64itional_image_links\x18\x07 \x03(\t\x12\x30\n\x05price\x18\x08 \x01(\x0b\x32!.wapsi.rpc.offers.v1.MoneyColumns\x12\x12\n\nsale_price\x18\t \x03(\x0c\x12\x16\n\x0esale_starts_at\x18\n \x03(\x0c\x12\x14\n\x0csale_ends_at\x18\x0b \x03(\x0c\x12\x14\n\x0c\x61vailability\x18\x0c \x03(\x05\x12\x12\n\nexpires_at\x18\r \x03(\x0c\x12\r\n\x05gtins\x18\x0e \x03(\t\x12\x0b\n\x03mpn\x18\x0f \x03(\t\x12\r\n\x05\x62rand\x18\x10 \x03(\t\x12\x15\n\ritem_group_id\x18\x11 \x03(\t\x12\x1f\n\x17google_product_category\x18\x12 \x03(\t\x12\x15\n\rproduct_types\x18\x13 \x03(\t\x12\x11\n\tcondition\x18\x14 \x03(\x05\x12\r\n\x05\x63olor\x18\x15 \x03(\t\x12\x0c\n\x04size\x18\x16 \x03(\t\x12\x0e\n\x06gender\x18\x17 \x03(\x05\x12\x11\n\tage_group\x18\x18 \x03(\x05\x12\r\n\x05\x61\x64ult\x18\x19 \x03(\x08\x12\x15\n\rrate_category\x18\x1a \x03(\t\x12\x19\n\x11\x63\x61shback_eligible\x18\x1b \x03(\x08\x12\x19\n\x11\x63ustom_attributes\x18\x1c \x03(\x0c\x12\x13\n\x0b\x63oupon_code\x18\x1d \x03(\t\x12\x11\n\tstarts_at\x18\x1e \x03(\x0c\x12\x0f\n\x07\x65nds_at\x18\x1f \x03(\x0c\x12\x0e\n\x06\x64\x65lete\x18  \x03(\x08\"6\n\x0cMoneyColumns\x12\x14\n\x0c\x61mount_minor\x18\x01 \x03(\x03\x12\x10\n\x08\x63urrency\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,4 +38,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUSHEDITEMS']._serialized_end=275
   _globals['_PUSHEDHEADS']._serialized_start=277
   _globals['_PUSHEDHEADS']._serialized_end=341
+  _globals['_PUSHEDLASTS']._serialized_start=343
+  _globals['_PUSHEDLASTS']._serialized_end=403
+  _globals['_ITEMLASTS']._serialized_start=405
+  _globals['_ITEMLASTS']._serialized_end=464
+  _globals['_OFFERLASTS']._serialized_start=467
+  _globals['_OFFERLASTS']._serialized_end=619
+  _globals['_PUSHEDCOLUMNS']._serialized_start=621
+  _globals['_PUSHEDCOLUMNS']._serialized_end=685
+  _globals['_ITEMCOLUMNS']._serialized_start=688
+  _globals['_ITEMCOLUMNS']._serialized_end=827
+  _globals['_TIMESTAMPCOLUMNS']._serialized_start=829
+  _globals['_TIMESTAMPCOLUMNS']._serialized_end=879
+  _globals['_OFFERCOLUMNS']._serialized_start=882
+  _globals['_OFFERCOLUMNS']._serialized_end=1558
+  _globals['_MONEYCOLUMNS']._serialized_start=1560
+  _globals['_MONEYCOLUMNS']._serialized_end=1614
 # @@protoc_insertion_point(module_scope)
