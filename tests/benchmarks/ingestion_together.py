@@ -128,7 +128,8 @@ def _p99_row(bench: Bench, idle: Sequence[Mapping[str, Any]], busy: Sequence[Map
 def _shoppers(bench: Bench, product: Product, slug: str) -> Iterator[Helper]:
     address = urlsplit(product.url)
     arguments = [str(address.hostname), str(address.port), str(bench.options.rate_per_s)]
-    with Helper(["tests.benchmarks.load_process", *arguments], product.environment) as shoppers:
+    # They come from elsewhere: what they measure is not to be how busy the producers beside them are.
+    with Helper(["tests.benchmarks.load_process", *arguments], product.environment, own_session=True) as shoppers:
         shoppers.tell(list(listings(slug)))
         yield shoppers
 

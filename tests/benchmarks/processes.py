@@ -16,9 +16,11 @@ class HelperEnded(Exception):
 class Helper:
     """`with Helper(["tests.benchmarks.x", ...], environment) as helper: helper.ask({...})`"""
 
-    def __init__(self, module: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, module: Sequence[str], environment: Mapping[str, str], *, own_session: bool = False) -> None:
+        """With a session of its own it does not share the part of the processors that the others' session gets."""
         self._command = [PYTHON, "-m", *module]
         self._environment = environment
+        self._own_session = own_session
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -28,6 +30,7 @@ class Helper:
             cwd=ROOT,
             env=dict(self._environment),
             text=True,
+            start_new_session=self._own_session,
         )
         return self
 
