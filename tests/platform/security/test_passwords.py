@@ -59,8 +59,7 @@ async def test_hashing_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(passwords._HASHER, "hash", wait_for_the_loop)
     made = asyncio.ensure_future(hash_password(PASSWORD))
-    while not hashing.is_set():
-        await asyncio.sleep(0.001)
+    assert await asyncio.to_thread(hashing.wait, 10)
     loop_went_on.set()
     assert await verify_password(PASSWORD, await made)
 
