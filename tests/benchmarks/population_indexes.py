@@ -15,8 +15,8 @@ _INDEXES = """
 SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS "table",
     pg_get_indexdef(i.indexrelid) AS definition, a.amname AS method,
     c.conname AS "constraint", pg_get_constraintdef(c.oid) AS constraint_definition,
-    ARRAY(SELECT ARRAY[inhrelid::regclass::text, pg_get_indexdef(inhrelid)] FROM pg_inherits
-        WHERE inhparent = i.indexrelid ORDER BY inhrelid) AS parts
+    ARRAY(SELECT ARRAY[relid::text, parentrelid::text, pg_get_indexdef(relid)] FROM pg_partition_tree(i.indexrelid)
+        WHERE level > 0 ORDER BY level, relid) AS parts
 FROM pg_index i JOIN pg_class o ON o.oid = i.indexrelid JOIN pg_am a ON a.oid = o.relam
 LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype = 'u'
 WHERE i.indrelid = $1::text::regclass AND NOT i.indisprimary
@@ -46,8 +46,8 @@ def _index(record: asyncpg.Record) -> Index:
         return Index(name, f'{alter} DROP CONSTRAINT "{name}"', make)
     # Of a partitioned table it is shown, and made, with ONLY; those of the partitions have settings of their own.
     make = [record["definition"]]
-    for part, definition in record["parts"]:
-        make += [definition, f"ALTER INDEX {record['name']} ATTACH PARTITION {part}"]
+    for part, parent, definition in record["parts"]:
+        make += [definition, f"ALTER INDEX {parent} ATTACH PARTITION {part}"]
     return Index(record["name"], f"DROP INDEX {record['name']}", "; ".join(make))
 
 

@@ -18,8 +18,10 @@ WITH files AS (
     SELECT c.oid, c.relkind = 'i' AS is_index, coalesce(i.indrelid, c.oid)::regclass::text AS "table"
     FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid WHERE c.relkind IN ('r', 'i')
 ), ranked AS (
-    SELECT oid, CASE WHEN "table" = 'offer_listings' THEN 1 WHEN "table" ~ '^document_partitions.sample_[12]$' THEN 2
-        WHEN is_index AND "table" IN ('document_partitions.sample_0', 'offers', 'customers', 'facet_counts') THEN 3
+    SELECT oid, CASE WHEN "table" = 'offer_listings' THEN 1
+        WHEN "table" ~ '^document_partitions.sample_(1_[0-9]+|2)$' THEN 2
+        WHEN is_index AND ("table" ~ '^document_partitions.sample_0_[0-9]+$'
+            OR "table" IN ('offers', 'customers', 'facet_counts')) THEN 3
         END AS place
     FROM files
 )

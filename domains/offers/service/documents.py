@@ -142,12 +142,13 @@ _COLUMNS = (
 INDEX_BATCH = (
     "WITH batch AS MATERIALIZED (SELECT * FROM offers WHERE merchant_id = $1 AND catalogue_version <= $8"  # noqa: S608  # constants
     " AND (catalogue_version, id) > ($9, $10) ORDER BY catalogue_version, id LIMIT $11),"
+    # By an array of ids, each part of the documents is asked its index, whatever the planner knows.
     f" gone AS (DELETE FROM offer_listings l USING batch o WHERE l.id = o.id AND NOT ({LISTED})),"
-    f" unfound AS (DELETE FROM offer_documents d USING batch o WHERE d.id = o.id AND NOT ({LISTED})),"
+    f" unfound AS (DELETE FROM offer_documents WHERE id = ANY (ARRAY(SELECT id FROM batch o WHERE NOT ({LISTED})))),"
     f" listed AS MATERIALIZED ({_LISTED}),"
     # Another quality may be another sample. They are other rows than those that are written below.
-    " moved AS (DELETE FROM offer_documents d USING listed l"
-    " WHERE l.is_sampled AND d.id = l.id AND d.sample <> l.sample),"
+    " moved AS (DELETE FROM offer_documents d USING listed l WHERE d.id = ANY (ARRAY(SELECT id FROM listed"
+    " WHERE is_sampled)) AND l.is_sampled AND d.id = l.id AND d.sample <> l.sample),"
     # Most changes are of prices, and leave the words as they are.
     " found AS (INSERT INTO offer_documents AS d (id, quality, document, sample)"
     " SELECT id, quality, document, sample FROM listed"

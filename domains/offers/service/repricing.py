@@ -30,7 +30,7 @@ _WRITE = (
     " written AS (UPDATE offer_listings l SET price_minor = new.price_minor, net_minor = new.net_minor,"
     " changes_at = new.changes_at FROM new JOIN held USING (id) WHERE l.id = new.id RETURNING l.id),"
     f" gone AS (DELETE FROM offer_listings l USING batch o WHERE l.id = o.id AND NOT ({LISTED}) RETURNING l.id),"
-    " unfound AS (DELETE FROM offer_documents d USING gone WHERE d.id = gone.id)"
+    " unfound AS (DELETE FROM offer_documents WHERE id = ANY (ARRAY(SELECT id FROM gone)))"
 )
 DUE = (
     "SELECT merchant_id, array_agg(id) AS ids FROM (SELECT merchant_id, id FROM offer_listings"

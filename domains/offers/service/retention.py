@@ -80,7 +80,7 @@ _EXPIRE = text(
     " gone AS (UPDATE offers SET status = 'withdrawn' FROM unseen WHERE offers.id = unseen.id"
     " RETURNING offers.id, offers.merchant_id),"
     " unlisted AS (DELETE FROM offer_listings USING gone WHERE offer_listings.id = gone.id),"
-    " unfound AS (DELETE FROM offer_documents USING gone WHERE offer_documents.id = gone.id),"
+    " unfound AS (DELETE FROM offer_documents WHERE id = ANY (ARRAY(SELECT id FROM gone))),"
     " other AS (UPDATE catalogues SET feed_sync_id = NULL WHERE merchant_id IN (SELECT merchant_id FROM gone)) "
     "SELECT count(*) FROM gone"
 )

@@ -253,10 +253,10 @@ def limited(rows: int | str) -> str:
 def with_lexemes(tier: int, columns: str, number: int | str, rows: int | str, *, beyond: int | str = 0) -> str:
     """A SELECT of at most `rows` of the tier's offers that have the lexemes of the argument with that number.
 
-    Samples come first: they are good offers, and in memory; `beyond` so many of them it begins. The planner knows the
-    sample, and looks at its partition only, one after the other and none that it does not come to. Of the lexemes it
-    sees nothing, and plans for all alike: by how common it believes each to be, it would read a whole sample where two
-    common ones are hardly ever together.
+    Samples come first: they are good offers, and in memory; `beyond` so many of them it begins. Each is named, and read
+    part after part, none that is not needed: given as a condition, the planner might look for a sample in the index of
+    ids, and its offers came in another order. Of the lexemes it sees nothing, and plans for all alike: by how common it
+    believes each to be, it would read a whole sample where two common ones are hardly ever together.
     """
     samples = (_of_sample(sample, columns, number) for sample in range(LARGEST_TIER, tier - 1, -1))
     return f"{' UNION ALL '.join(samples)} {limited(rows)}{f' OFFSET {beyond}' if beyond else ''}"
@@ -264,8 +264,8 @@ def with_lexemes(tier: int, columns: str, number: int | str, rows: int | str, *,
 
 def _of_sample(sample: int, columns: str, number: int | str) -> str:
     return (
-        f"SELECT {columns} FROM offer_documents WHERE sample = {sample}"  # noqa: S608
-        f" AND document @@ (SELECT ${number}::text::tsquery)"
+        f"SELECT {columns} FROM document_partitions.sample_{sample}"  # noqa: S608
+        f" WHERE document @@ (SELECT ${number}::text::tsquery)"
     )
 
 

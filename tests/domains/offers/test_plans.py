@@ -19,9 +19,10 @@ from wapsi.db import Plans
 
 OFFERS = 1_000_000
 MERCHANTS = 200
-DOCUMENTS = [f"document_partitions.sample_{sample}" for sample in range(3)]
 # The smallest sample of a million is four thousand: no larger than what one search may look at.
-LARGE_TABLES = {"offers", "offer_listings", "facet_counts", "sample_0", "sample_1"}
+LARGE_SAMPLES = [*(f"sample_0_{part}" for part in range(8)), *(f"sample_1_{part}" for part in range(4))]
+DOCUMENTS = [f"document_partitions.{name}" for name in [*LARGE_SAMPLES, "sample_2"]]
+LARGE_TABLES = {"offers", "offer_listings", "facet_counts", *LARGE_SAMPLES}
 Statement = tuple[str, str, list[Any]]
 
 MERCHANT = UUID("00000000-0000-7000-8000-000000000007")
@@ -290,7 +291,7 @@ async def test_the_newest_of_a_merchant_who_has_most_offers_are_not_looked_for_a
         ("SELECT count(*) FROM offers WHERE title = 'x'", "offers"),
         ("SELECT id FROM offer_listings ORDER BY quality LIMIT 20", "offer_listings"),
         ("WITH a AS (SELECT value FROM facet_counts WHERE offers > 7) SELECT * FROM a", "facet_counts"),
-        ("SELECT id FROM offer_documents WHERE quality = 3", "sample_0 sample_1"),
+        ("SELECT id FROM offer_documents WHERE quality = 3", " ".join(LARGE_SAMPLES)),
     ],
 )
 async def test_a_statement_that_does_would_be_found(servers: Any, database_name: str, sql: str, tables: str) -> None:

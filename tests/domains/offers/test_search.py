@@ -209,7 +209,7 @@ class Asked:
         self.tiers: list[str] = []
 
     async def fetch(self, sql: str, *arguments: Any, plans: Plans) -> Any:
-        if samples := re.findall(r"sample = (\d)", sql):
+        if samples := re.findall(r"document_partitions\.sample_(\d)", sql):
             self.tiers.append(min(samples))
         return await self._reads.fetch(sql, *arguments, plans=plans)
 

@@ -56,6 +56,10 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         ("ban-drop-constraint", "ban-drop-default", "ban-set-schema", "renaming-table"),
         "offer_documents is newer than the release before, which never asks for it",
     ),
+    "0036": dict.fromkeys(
+        ("ban-drop-table", "renaming-table", "require-concurrent-partition-detach"),
+        "the same; and what is dropped has been copied in the same transaction",
+    ),
 }
 
 
