@@ -86,8 +86,8 @@ class OfferListingRow(Base):
 class OfferDocumentRow(Base):
     """The words by which a listed offer is found: what `document` holds is said in service/documents.py.
 
-    A partition a sample, the larger ones in parts: what most searches read lies together. The partition is part of the key, so only its writers
-    (INDEX_BATCH) see to it that an offer is in no more than one.
+    A partition a sample, the larger ones in parts: what most searches read lies together. The sample is part of the
+    key, so only its writers (INDEX_BATCH) see to it that an offer is in no more than one.
     """
 
     __tablename__ = "offer_documents"
