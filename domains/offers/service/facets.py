@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from domains.offers.service.beginnings import written_out
 from domains.offers.service.queries import SearchQuery, Term, filter_lexemes, terms_of, tsquery
-from domains.offers.service.search import LARGEST_TIER, LISTING, residual, with_lexemes, written_out
+from domains.offers.service.samples import LARGEST_TIER, with_lexemes
+from domains.offers.service.search import LISTING, residual
 from wapsi.db import Reads
 
 # So many offers are counted.

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
-from domains.offers.service.beginnings import completed
+from domains.offers.service.beginnings import written_out
 from domains.offers.service.queries import (
     SearchQuery,
     Term,
@@ -25,6 +25,7 @@ from domains.offers.service.queries import (
     terms_of,
     tsquery,
 )
+from domains.offers.service.samples import LARGEST_TIER, count_sql, limited, of_sample, with_lexemes
 from domains.offers.service.spelling import corrections
 from wapsi.db import Plans, Reads
 
@@ -42,12 +43,8 @@ MAX_RESULTS = 500
 EXAMINED = 3000
 # Of a sample that has so many, the next one has too many to go through.
 WIDE = 500
-# What so many offers of the smallest sample have is broad, and what so many have that begins so: see `written_out`.
-BROAD = 50
-BROADLY_BEGUN = 8
 # Of what no more offers of the smallest sample have, the larger one hardly ever has enough: it is not asked.
 RARE = 1
-LARGEST_TIER = 2
 
 
 class SearchOrder(StrEnum):
@@ -218,57 +215,6 @@ async def _known(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> boo
     return False
 
 
-async def written_out(reads: Reads, query: SearchQuery, terms: Sequence[Term]) -> tuple[list[Term], bool]:
-    """The terms to look for in larger samples, and whether they may be looked for among all offers.
-
-    An index finds what is rare quickly, whatever else is asked for. It would go through all of what many offers have:
-    so each part is counted in the smallest sample. Where many offers have each part, but hardly any have all, those in
-    the samples have to do. And what is begun is the sum of all that begins so, each time: where that is much, the words
-    that it may be are asked for instead, each of which the index can skip through.
-    """
-    filters = filter_lexemes(query)
-    if len(terms) + len(filters) < 2:
-        return list(terms), True
-    parts = [tsquery([term], ()) for term in terms]
-    parts += [tsquery((), [lexeme]) for lexeme in filters]
-    sql = count_sql(len(parts), tier=LARGEST_TIER)
-    row = await reads.fetchrow(sql, BROAD, *parts, plans=Plans.BY_KEYS)
-    counts = [0] * len(parts) if row is None else [int(count) for count in row]
-    full = [
-        term if count < BROADLY_BEGUN else await completed(reads, term)
-        for term, count in zip(terms, counts, strict=False)
-    ]
-    return full, not all(count >= BROAD for count in counts)
-
-
-def limited(rows: int | str) -> str:
-    """A LIMIT whose number the planner does not see.
-
-    Of a word of which it knows nothing it believes that every 200th offer has it. A few such offers, it concludes, are
-    found sooner by reading the table from its beginning than by the index, and reads it to the end.
-    """
-    return f"LIMIT (SELECT {rows}::int8)"
-
-
-def with_lexemes(tier: int, columns: str, number: int | str, rows: int | str, *, beyond: int | str = 0) -> str:
-    """A SELECT of at most `rows` of the tier's offers that have the lexemes of the argument with that number.
-
-    Samples come first: they are good offers, and in memory; `beyond` so many of them it begins. Each is named, and read
-    part after part, none that is not needed: given as a condition, the planner might look for a sample in the index of
-    ids, and its offers came in another order. Of the lexemes it sees nothing, and plans for all alike: by how common it
-    believes each to be, it would read a whole sample where two common ones are hardly ever together.
-    """
-    samples = (_of_sample(sample, columns, number) for sample in range(LARGEST_TIER, tier - 1, -1))
-    return f"{' UNION ALL '.join(samples)} {limited(rows)}{f' OFFSET {beyond}' if beyond else ''}"
-
-
-def _of_sample(sample: int, columns: str, number: int | str) -> str:
-    return (
-        f"SELECT {columns} FROM document_partitions.sample_{sample}"  # noqa: S608
-        f" WHERE document @@ (SELECT ${number}::text::tsquery)"
-    )
-
-
 def _part(tier: int, number: int, columns: str) -> str:
     """A SELECT of the part of RANKED with that number."""
     sizes = RANKED[tier]
@@ -281,17 +227,8 @@ def _part(tier: int, number: int, columns: str) -> str:
     missing = f"greatest(0, {sizes[0]} - (SELECT count(*) FROM sampled))"  # noqa: S608
     return (
         f"WITH sampled AS MATERIALIZED ({with_lexemes(1, columns, 1, SAMPLED)}) SELECT * FROM sampled"  # noqa: S608
-        f" UNION ALL (SELECT * FROM ({_of_sample(0, columns, 1)} {limited(missing)}) others)"
+        f" UNION ALL (SELECT * FROM ({of_sample(0, columns, 1)} {limited(missing)}) others)"
     )
-
-
-def count_sql(queries: int, *, tier: int) -> str:
-    """Counts the tier's offers of each query, $2 and those that follow, up to the limit $1."""
-    counts = (
-        f"(SELECT count(*) FROM ({with_lexemes(tier, '1', number, '$1')}) found) AS count_{number}"  # noqa: S608
-        for number in range(2, queries + 2)
-    )
-    return f"SELECT {', '.join(counts)}"
 
 
 def _found(rows: Sequence[asyncpg.Record], code: int) -> _Found:

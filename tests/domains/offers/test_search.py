@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from domains.offers.service import beginnings, spelling
 from domains.offers.service import search as searching
-from domains.offers.service import spelling
 from domains.offers.service.queries import SearchQuery
 from domains.offers.service.search import SearchOrder, SearchResult, search
 from wapsi.db import Plans, Reads
@@ -234,8 +234,8 @@ async def test_what_the_smallest_sample_hardly_has_is_not_looked_for_in_the_larg
     assert asked.tiers == ["2", "1", "0"]
 
 
-async def test_a_beginning_of_many_words_beside_a_rare_one_is_any_known_word_that_begins_so(
-    shop: Any, item: Item, find: Finder, reads: Reads, monkeypatch: pytest.MonkeyPatch
+async def test_a_beginning_of_many_words_beside_a_rare_one_is_any_common_word_that_begins_so(
+    shop: Any, item: Item, find: Finder, reads: Reads, admin_sql: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zari = [item("1", title="Zari kurta"), item("2", title="Zari ku"), item("3", title="Zari kupplung")]
     await shop.sync(zari)
@@ -243,8 +243,11 @@ async def test_a_beginning_of_many_words_beside_a_rare_one_is_any_known_word_tha
     image = "https://shop.example/1.jpg"
     await shop.sync([item(f"k{n}", title="Kurta", image_link=image) for n in range(600)], mode=pb.SYNC_MODE_INCREMENTAL)
     # A sample large enough that chance has no say: some forty of the six hundred, of three at most three.
-    monkeypatch.setattr(searching, "LARGEST_TIER", 1)
-    # A word of a single title is in no list of known ones.
+    monkeypatch.setattr(beginnings, "LARGEST_TIER", 1)
+    # What only offers outside of the sample have is not known.
+    await admin_sql(
+        "UPDATE offer_documents SET sample = 0 WHERE id IN (SELECT id FROM offers WHERE title LIKE 'Zari%')"
+    )
     assert set(await find("zari ku")) == {"1", "2"}
     assert len(await pages(reads, SearchQuery(words="zari ku"), SearchOrder.RELEVANCE, 1)) == 2
 
@@ -255,7 +258,7 @@ async def test_what_is_rare_together_and_common_alone_is_not_looked_for_among_al
     await shop.sync([item("1", title="Zari kurta"), item("2", title="Zari")])
     assert await find("zari kurta") == ["1"]
     # Whatever it is, many offers are said to have it.
-    monkeypatch.setattr(searching, "BROAD", 0)
+    monkeypatch.setattr(beginnings, "BROAD", 0)
     assert await find("zari kurta") == []
 
 
