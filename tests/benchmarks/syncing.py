@@ -43,7 +43,8 @@ class ProducerProcess(Helper):
     """`with ProducerProcess(product, key) as producer: producer.prepare(feed)`; one merchant's key, a process."""
 
     def __init__(self, product: Product, key: str) -> None:
-        super().__init__(["tests.benchmarks.producer_process"], {**product.environment, "WAPSI_PRODUCER_KEY": key})
+        environment = {**product.environment, "WAPSI_PRODUCER_KEY": key}
+        super().__init__(["tests.benchmarks.producer_process"], environment, own_session=True)
 
     def prepare(self, feed: Feed) -> None:
         """Makes the feed's offers in the producer's memory."""

@@ -217,6 +217,8 @@ async def index_documents(job: Job, merchant_id: UUID, *, stated_us: int | None)
     async with job.write() as session:
         driver = await session.driver()
         await driver.execute(COUNT_FACETS, merchant_id, COUNTED_OFFERS, KEPT_VALUES)
+        # What the indexes have not taken in yet, every search would go through.
+        await driver.execute("SELECT clean_document_lists()")
         await job.complete(session)
     log.info("search_indexed", merchant_id=str(merchant_id), version=catalogue.version)
 

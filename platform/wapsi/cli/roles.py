@@ -11,7 +11,7 @@ from wapsi.config import Settings
 from wapsi.heartbeat import is_fresh
 from wapsi.migrations import run as migrations
 from wapsi.roots.errors import CannotListen
-from wapsi.scheduling import give_way
+from wapsi.scheduling import answer_soon, give_way
 from wapsi.telemetry.logs import configure_logs
 from wapsi.telemetry.scrape import MetricsPortTaken, serve_metrics
 from wapsi.telemetry.settings import get_telemetry_settings
@@ -47,6 +47,8 @@ def serve(
     both = rest == grpc
     if grpc and not both:
         give_way(settings.worker_nice)  # feeds and reports of sales: no person waits for them
+    else:
+        answer_soon()
     uvloop.run(run(settings, telemetry, rest=rest or both, grpc=grpc or both))
     telemetry.shutdown()
 

@@ -72,3 +72,5 @@ async def test_what_is_sold_no_more_is_in_no_sample(shop: Any, item: Item, admin
     assert len(await admin_sql("SELECT DISTINCT sample FROM offer_documents")) > 1
     await shop.sync(offers[:220])
     assert len(await admin_sql("SELECT 1 FROM offer_documents")) == 220
+    [left] = await admin_sql("SELECT clean_document_lists() AS pages")
+    assert left["pages"] == 0, "each search would go through what the indexes have not taken in"
